@@ -1,0 +1,466 @@
+#include "cpu/riscv/code.h"
+
+#include "base/error.h"
+#include "base/util.h"
+#include "cpu/riscv/predecode.h"
+#include "host/barrier.h"
+#include "host/copy.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Units live in chunks, so that a cell's address tells its chunk and the chunk's index tells its unit. */
+#define CHUNK_BYTES     (64u << 10)
+#define CHUNK_MAX_UNITS (CHUNK_BYTES / 128)
+
+/* Beyond this, everything is dropped and built anew: the working set of the largest programs is a fraction of it. */
+#define CODE_MAX_BYTES   ((size_t)96 << 20)
+
+#define TABLE_FIRST_BITS 10
+#define PAGE_HASH_COUNT  1024u
+#define PAGE_SHIFT       12
+
+struct chunk {
+    struct chunk *next;
+    uint32_t used, unit_count;
+    uint32_t units[CHUNK_MAX_UNITS]; /* offsets of the units, ascending */
+};
+
+struct table {
+    struct table *retired_next;
+    uint64_t mask;
+    struct unit *_Atomic buckets[];
+};
+
+/* Memory that harts may still be using: freed when each has left the units it entered before `epoch`. */
+struct limbo {
+    struct limbo *next;
+    uint64_t epoch;
+    struct chunk *chunks;
+    struct table *tables;
+};
+
+struct code {
+    pthread_mutex_t lock; /* everything below that is not atomic */
+    const struct code_ops *ops;
+    void *context;
+    uint64_t mem_base, extensions;
+    struct table *_Atomic table;
+    _Atomic uint64_t epoch; /* starts at 1, grows at each flush */
+    struct chunk *chunks;   /* the first is being filled */
+    struct table *old_tables;
+    struct limbo *limbo;
+    struct unit *pages[PAGE_HASH_COUNT];
+    struct hart *harts;
+    size_t bytes;
+    uint64_t live;
+    bool barrier_ready;
+    struct code_stats stats;
+    struct draft draft;
+};
+
+static struct table *table_new(unsigned bits)
+{
+    struct table *t = calloc(1, sizeof(*t) + (sizeof(t->buckets[0]) << bits));
+    if (t)
+        t->mask = (UINT64_C(1) << bits) - 1;
+    return t;
+}
+
+static struct unit *_Atomic *table_bucket(struct table *t, uint64_t pc)
+{
+    return &t->buckets[(pc >> 1 ^ pc >> 13) & t->mask];
+}
+
+static struct unit *table_find(struct table *t, uint64_t pc)
+{
+    struct unit *u = atomic_load_explicit(table_bucket(t, pc), memory_order_acquire);
+    while (u && u->pc != pc)
+        u = atomic_load_explicit(&u->next, memory_order_acquire);
+    return u;
+}
+
+static void table_insert(struct table *t, struct unit *u)
+{
+    struct unit *_Atomic *bucket = table_bucket(t, u->pc);
+    atomic_store_explicit(&u->next, atomic_load_explicit(bucket, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(bucket, u, memory_order_release);
+}
+
+static void table_remove(struct table *t, struct unit *u)
+{
+    struct unit *_Atomic *at = table_bucket(t, u->pc);
+    struct unit *v;
+    while ((v = atomic_load_explicit(at, memory_order_relaxed)) != u) {
+        if (!v)
+            return;
+        at = &v->next;
+    }
+    atomic_store_explicit(at, atomic_load_explicit(&u->next, memory_order_relaxed), memory_order_release);
+}
+
+/* Readers may walk a bucket meanwhile and, as units change buckets under them, miss one: they look again under the lock. */
+static void table_grow(struct code *code)
+{
+    struct table *old = code->table;
+    struct table *t = table_new((unsigned)__builtin_ctzll(old->mask + 1) + 2);
+    if (!t)
+        return; /* longer chains, no harm */
+    for (uint64_t i = 0; i <= old->mask; i++) {
+        struct unit *u = old->buckets[i], *next;
+        for (; u; u = next) {
+            next = u->next;
+            table_insert(t, u);
+        }
+    }
+    old->retired_next = code->old_tables;
+    code->old_tables = old;
+    atomic_store_explicit(&code->table, t, memory_order_release);
+}
+
+int code_new(struct code **out, const struct code_ops *ops, void *context, uint64_t mem_base,
+             uint64_t extensions, struct guise_error *err)
+{
+    struct code *code = calloc(1, sizeof(*code));
+    struct table *table = table_new(TABLE_FIRST_BITS);
+    if (!code || !table) {
+        free(code);
+        free(table);
+        return error_set(err, GUISE_E_NOMEM, "no memory for the table of predecoded code");
+    }
+    pthread_mutex_init(&code->lock, NULL);
+    code->ops = ops;
+    code->context = context;
+    code->mem_base = mem_base;
+    code->extensions = extensions;
+    code->table = table;
+    code->epoch = 1;
+    *out = code;
+    return 0;
+}
+
+static void free_chunks(struct chunk *chunk)
+{
+    while (chunk) {
+        struct chunk *next = chunk->next;
+        free(chunk);
+        chunk = next;
+    }
+}
+
+static void free_tables(struct table *table)
+{
+    while (table) {
+        struct table *next = table->retired_next;
+        free(table);
+        table = next;
+    }
+}
+
+void code_free(struct code *code)
+{
+    if (!code)
+        return;
+    while (code->limbo) {
+        struct limbo *l = code->limbo;
+        code->limbo = l->next;
+        free_chunks(l->chunks);
+        free_tables(l->tables);
+        free(l);
+    }
+    free_chunks(code->chunks);
+    free_tables(code->old_tables);
+    free(code->table);
+    pthread_mutex_destroy(&code->lock);
+    free(code);
+}
+
+void code_add_hart(struct code *code, struct hart *hart)
+{
+    pthread_mutex_lock(&code->lock);
+    hart->jumps_epoch = code->epoch;
+    hart->code_next = code->harts;
+    code->harts = hart;
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_remove_hart(struct code *code, struct hart *hart)
+{
+    pthread_mutex_lock(&code->lock);
+    struct hart **at = &code->harts;
+    while (*at && *at != hart)
+        at = &(*at)->code_next;
+    if (*at)
+        *at = hart->code_next;
+    pthread_mutex_unlock(&code->lock);
+}
+
+/* The store of the epoch has no fence, for it is made at every system call: whoever frees memory makes every hart's
+ * stores visible instead (host_barrier_all). */
+void code_enter(struct code *code, struct hart *hart)
+{
+    uint64_t epoch = atomic_load_explicit(&code->epoch, memory_order_acquire);
+    atomic_store_explicit(&hart->epoch, epoch, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (unlikely(hart->jumps_epoch != epoch)) {
+        memset(hart->jumps, 0, JUMP_COUNT * sizeof(hart->jumps[0]));
+        jump_clear(hart->jumps);
+        hart->jumps_epoch = epoch;
+    }
+}
+
+void code_leave(struct hart *hart)
+{
+    atomic_store_explicit(&hart->epoch, 0, memory_order_release);
+}
+
+/* Frees what no hart can reach any more; a hart that still can is asked to come out. */
+static void reclaim(struct code *code)
+{
+    if (!code->limbo || host_barrier_all() != 0)
+        return;
+    uint64_t oldest = UINT64_MAX;
+    for (struct hart *h = code->harts; h; h = h->code_next) {
+        uint64_t epoch = atomic_load_explicit(&h->epoch, memory_order_acquire);
+        if (!epoch)
+            continue;
+        oldest = MIN(oldest, epoch);
+        if (epoch < code->epoch)
+            hart_kick(h);
+    }
+    struct limbo **at = &code->limbo;
+    while (*at) {
+        struct limbo *l = *at;
+        if (l->epoch > oldest) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        free_chunks(l->chunks);
+        free_tables(l->tables);
+        free(l);
+    }
+}
+
+/* Drops every unit. Called with the lock held. */
+static void flush(struct code *code)
+{
+    struct limbo *l = calloc(1, sizeof(*l));
+    struct table *t = table_new(TABLE_FIRST_BITS);
+    if (!l || !t) {
+        free(l);
+        free(t);
+        return; /* go on as long as chunks can be had */
+    }
+    if (!code->barrier_ready)
+        code->barrier_ready = host_barrier_register() == 0;
+    struct table *old = code->table;
+    old->retired_next = code->old_tables;
+    *l = (struct limbo){code->limbo, code->epoch + 1, code->chunks, old};
+    code->limbo = l;
+    code->chunks = NULL;
+    code->old_tables = NULL;
+    code->bytes = 0;
+    code->live = 0;
+    memset(code->pages, 0, sizeof(code->pages));
+    atomic_store_explicit(&code->table, t, memory_order_release);
+    atomic_fetch_add_explicit(&code->epoch, 1, memory_order_release);
+    code->stats.flushes++;
+    reclaim(code);
+}
+
+/* Room for `size` bytes at the end of a chunk, registered as a unit; NULL when memory is short. */
+static struct unit *allocate(struct code *code, size_t size)
+{
+    size = ALIGN_UP(size, sizeof(union cell));
+    struct chunk *c = code->chunks;
+    if (!c || c->used + size > CHUNK_BYTES || c->unit_count == CHUNK_MAX_UNITS) {
+        c = aligned_alloc(CHUNK_BYTES, CHUNK_BYTES);
+        if (!c)
+            return NULL;
+        c->next = code->chunks;
+        c->used = (uint32_t)ALIGN_UP(sizeof(*c), sizeof(union cell));
+        c->unit_count = 0;
+        code->chunks = c;
+        code->bytes += CHUNK_BYTES;
+    }
+    struct unit *u = (struct unit *)((char *)c + c->used);
+    c->units[c->unit_count++] = c->used;
+    c->used += (uint32_t)size;
+    return u;
+}
+
+static struct cell_info *unit_infos(const struct unit *u)
+{
+    return (struct cell_info *)&u->cells[u->cell_count];
+}
+
+static uint8_t *unit_source(const struct unit *u)
+{
+    return (uint8_t *)&unit_infos(u)[u->cell_count];
+}
+
+static struct unit **page_list(struct code *code, uint64_t page)
+{
+    return &code->pages[page % PAGE_HASH_COUNT];
+}
+
+/* With the lock held: another hart may have built the unit meanwhile. */
+static struct unit *build(struct code *code, uint64_t pc)
+{
+    uint8_t source[UNIT_BYTES];
+    uint64_t end;
+    bool writable;
+    struct unit *u = table_find(code->table, pc);
+    if (u)
+        return u;
+    if (!code->ops->executable(code->context, pc, &end, &writable))
+        return NULL;
+    size_t size = MIN(end - pc, sizeof(source));
+    size -= host_copy(source, (const void *)(code->mem_base + pc), size);
+    if (code->bytes > CODE_MAX_BYTES)
+        flush(code);
+    struct draft *d = &code->draft;
+    if (!predecode(d, source, (unsigned)size, pc, code->extensions))
+        return NULL;
+    u = allocate(code, sizeof(*u) + d->cell_count * (sizeof(union cell) + sizeof(struct cell_info)) +
+                           (writable ? d->bytes : 0));
+    if (!u)
+        return NULL;
+    u->pc = pc;
+    u->bytes = (uint16_t)d->bytes;
+    u->cell_count = (uint16_t)d->cell_count;
+    u->writable = writable;
+    memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
+    memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
+    if (writable)
+        memcpy(unit_source(u), source, d->bytes);
+    struct unit **list = page_list(code, pc >> PAGE_SHIFT);
+    u->page_next = *list;
+    *list = u;
+    code->stats.units++;
+    code->stats.cells += d->cell_count;
+    if (code->live++ > 2 * code->table->mask)
+        table_grow(code);
+    table_insert(code->table, u);
+    return u;
+}
+
+const union cell *code_find(struct code *code, uint64_t pc)
+{
+    struct unit *u = table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
+    if (unlikely(!u)) {
+        pthread_mutex_lock(&code->lock);
+        u = build(code, pc);
+        pthread_mutex_unlock(&code->lock);
+    }
+    return u ? u->cells : NULL;
+}
+
+uint64_t code_fetch_fault(struct code *code, uint64_t pc)
+{
+    uint64_t end;
+    bool writable;
+    return code->ops->executable(code->context, pc, &end, &writable) && end - pc < 4 ? end : pc;
+}
+
+const struct unit *code_locate(const union cell *cell, struct cell_info *info)
+{
+    const struct chunk *c = (const struct chunk *)((uintptr_t)cell & ~(uintptr_t)(CHUNK_BYTES - 1));
+    uint32_t offset = (uint32_t)((uintptr_t)cell - (uintptr_t)c);
+    uint32_t low = 0, high = c->unit_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c->units[middle] <= offset)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct unit *u = (const struct unit *)((const char *)c + c->units[low]);
+    *info = unit_infos(u)[cell - u->cells];
+    return u;
+}
+
+static void kill(struct code *code, struct unit *u)
+{
+    table_remove(code->table, u);
+    __atomic_store_n(&u->cells[0].handler, interp_table()->handlers[CELL_DEAD], __ATOMIC_RELEASE);
+    code->stats.killed++;
+    code->live--;
+}
+
+typedef bool unit_condition(const struct code *code, const struct unit *u, uint64_t start, uint64_t end);
+
+static void kill_in_list(struct code *code, struct unit **at, unit_condition *doomed, uint64_t start,
+                         uint64_t end)
+{
+    while (*at) {
+        struct unit *u = *at;
+        if (doomed(code, u, start, end)) {
+            *at = u->page_next;
+            kill(code, u);
+        } else {
+            at = &u->page_next;
+        }
+    }
+}
+
+static bool overlaps(const struct code *code, const struct unit *u, uint64_t start, uint64_t end)
+{
+    (void)code;
+    return u->pc < end && start < u->pc + u->bytes;
+}
+
+static bool changed(const struct code *code, const struct unit *u, uint64_t start, uint64_t end)
+{
+    (void)start, (void)end;
+    uint8_t now[UNIT_BYTES];
+    if (!u->writable)
+        return false;
+    return host_copy(now, (const void *)(code->mem_base + u->pc), u->bytes) != 0 ||
+           memcmp(now, unit_source(u), u->bytes) != 0;
+}
+
+void code_invalidate(struct code *code, uint64_t start, uint64_t end)
+{
+    if (start >= end)
+        return;
+    pthread_mutex_lock(&code->lock);
+    uint64_t first = (start > UNIT_BYTES ? start - UNIT_BYTES : 0) >> PAGE_SHIFT,
+             last = (end - 1) >> PAGE_SHIFT;
+    if (last - first >= PAGE_HASH_COUNT) {
+        first = 0;
+        last = PAGE_HASH_COUNT - 1;
+    }
+    for (uint64_t page = first; page <= last; page++)
+        kill_in_list(code, page_list(code, page), overlaps, start, end);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_fence(struct code *code)
+{
+    pthread_mutex_lock(&code->lock);
+    for (unsigned i = 0; i < PAGE_HASH_COUNT; i++)
+        kill_in_list(code, &code->pages[i], changed, 0, 0);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_fork_prepare(struct code *code)
+{
+    pthread_mutex_lock(&code->lock);
+}
+
+void code_fork_done(struct code *code, bool child)
+{
+    (void)child;
+    pthread_mutex_unlock(&code->lock);
+}
+
+struct code_stats code_stats(struct code *code)
+{
+    pthread_mutex_lock(&code->lock);
+    struct code_stats stats = code->stats;
+    pthread_mutex_unlock(&code->lock);
+    return stats;
+}

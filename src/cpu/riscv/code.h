@@ -1,0 +1,43 @@
+/* Predecoded code of one address space: units of cells, found by guest pc and shared by all its harts.
+ *
+ * Threads: look-ups are lock-free; building and killing take the lock inside. A dead unit stays in memory, because harts
+ * may be inside it or hold links to it: its first cell sends them to look up again. When the memory for units is used
+ * up, all units are dropped at once, and freed when no hart is left that entered its units before that.
+ * Lifetime: code_new() ... code_free(); owned by the address space's owner, outlives its harts. */
+#ifndef CPU_RISCV_CODE_H
+#define CPU_RISCV_CODE_H
+
+#include <guise.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct code;
+
+/* What predecoding needs to know of the address space. */
+struct code_ops {
+    /* If guest memory at `address` may be executed: stores the end (exclusive) of the executable range that holds it and
+     * whether the guest may also write there without remapping, and returns true. */
+    bool (*executable)(void *context, uint64_t address, uint64_t *end, bool *writable);
+};
+
+/* `extensions` is a bit set of enum rv_ext; a row of another extension is an illegal instruction. */
+int code_new(struct code **out, const struct code_ops *ops, void *context, uint64_t mem_base,
+             uint64_t extensions, struct guise_error *err);
+void code_free(struct code *code);
+
+/* Forgets what was decoded from [start, end): after munmap, a new mapping, mprotect, or an instruction-cache flush. */
+void code_invalidate(struct code *code, uint64_t start, uint64_t end);
+
+/* A FENCE.I: forgets units of writable pages whose guest bytes have changed. */
+void code_fence(struct code *code);
+
+/* Before fork() and after it in the child (and parent): no lock may be left held by a thread that is gone. */
+void code_fork_prepare(struct code *code);
+void code_fork_done(struct code *code, bool child);
+
+struct code_stats {
+    uint64_t units, cells, flushes, killed;
+};
+struct code_stats code_stats(struct code *code);
+
+#endif

@@ -1,0 +1,102 @@
+/* A RISC-V hart: the state of one hardware thread, and how an engine runs it.
+ *
+ * Threads: a hart belongs to the thread that runs it; only `pending` may be touched by others and by signal handlers.
+ * Lifetime: embedded in its owner; hart_init() ... hart_release(). The owner keeps `code` alive.
+ * Source: The RISC-V Instruction Set Manual, volume I. */
+#ifndef CPU_RISCV_HART_H
+#define CPU_RISCV_HART_H
+
+#include "host/unwind.h"
+
+#include <guise.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct code;
+union cell;
+struct jump_entry;
+
+/* Why an engine came back. */
+enum exit_kind {
+    EXIT_NONE,
+    EXIT_PENDING,    /* hart.pending was set; pc is the next instruction to execute */
+    EXIT_ECALL,      /* pc is the ecall itself */
+    EXIT_EBREAK,     /* pc is the ebreak itself */
+    EXIT_ILLEGAL,    /* pc is the instruction */
+    EXIT_FETCH,      /* no executable instruction at `address`; pc is where execution wanted to go on */
+    EXIT_FAULT,      /* a load, store or atomic could not reach `address`; pc is the instruction */
+    EXIT_MISALIGNED, /* an atomic's address is not aligned; pc is the instruction */
+};
+
+struct hart_exit {
+    enum exit_kind kind;
+    uint64_t address; /* EXIT_FETCH, EXIT_FAULT, EXIT_MISALIGNED: guest address */
+    int host_signal;  /* EXIT_FAULT: SIGSEGV or SIGBUS as the host saw it */
+};
+
+/* Integer register 32 is where writes to x0 go: the predecoder redirects them, so no instruction tests for x0. */
+enum { HART_X_SINK = 32 };
+
+struct hart {
+    uint64_t x[33];
+    uint64_t f[32]; /* NaN-boxed */
+    uint64_t pc;
+    uint32_t frm; /* dynamic rounding mode as written to the CSR, 0..7 */
+    uint32_t
+        host_rm; /* the RISC-V mode that the host's FPU is set to; HART_RM_NONE when frm has no host mode */
+    _Atomic uint32_t pending; /* nonzero: leave the engine at the next back edge or indirect jump */
+    uint32_t fflags; /* flags raised in software; the host FPU's sticky flags are added when they are read */
+    uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
+    uint64_t reserve_value;
+    uint64_t instret;         /* instructions retired, exact at exits */
+    uint64_t mem_base;        /* hva of gva 0 */
+    uint64_t mem_limit;       /* guest addresses are below this */
+    struct code *code;        /* borrows: predecoded code of this address space */
+    struct jump_entry *jumps; /* owned: where indirect jumps went */
+    uint64_t jumps_epoch;     /* code epoch that `jumps` is of */
+    _Atomic uint64_t
+        epoch; /* code epoch in which the hart entered its units, 0 while it is outside (code.c) */
+    const union cell *cell; /* the cell whose memory access is under way: where a fault comes from */
+    struct host_unwind unwind;
+    struct hart_exit exit;
+    struct hart *code_next; /* list of the harts of `code` */
+};
+
+#define HART_NO_RESERVE UINT64_MAX
+#define HART_RM_NONE    8u
+
+int hart_init(struct hart *hart, struct code *code, uint64_t mem_base, uint64_t mem_limit,
+              struct guise_error *err);
+void hart_release(struct hart *hart);
+
+/* Copies the registers (not caches) of `from`, the calling thread's hart, which has the FPU, into an initialized hart: a
+ * new thread starts so. */
+void hart_copy_state(struct hart *hart, const struct hart *from);
+
+/* The FPU belongs to the guest between these two; on the same host thread, around everything that runs or serves it.
+ * What runs between must do no floating-point arithmetic of its own. */
+void hart_fpu_enter(struct hart *hart);
+void hart_fpu_leave(struct hart *hart);
+
+/* fcsr as the guest sees it: frm << 5 | fflags. */
+uint32_t hart_fcsr(const struct hart *hart);
+void hart_set_fcsr(struct hart *hart, uint32_t fcsr);
+
+/* Asks the hart to leave its engine soon. Any thread, async-signal-safe. */
+static inline void hart_kick(struct hart *hart)
+{
+    atomic_store_explicit(&hart->pending, 1, memory_order_release);
+}
+
+/* Runs the hart until something needs its owner; hart->exit says what, hart->pc is exact, registers are in the hart. */
+void interp_run(struct hart *hart);
+
+/* For the owner's SIGSEGV/SIGBUS handler. If the fault at `host_address` is an engine's guest memory access of this hart,
+ * changes the ucontext so that, when the handler returns, interp_run() returns EXIT_FAULT; says whether it was. */
+bool interp_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
+
+/* What CSR `time` counts; also the frequency that riscv_hwprobe tells. */
+#define HART_TIME_HZ UINT64_C(1000000000)
+
+#endif

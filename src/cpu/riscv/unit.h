@@ -1,0 +1,112 @@
+/* Units and cells: the form in which the interpreter executes code. Private to cpu/riscv.
+ *
+ * A unit is one predecoded piece of guest code: entered at its first cell alone, left at any taken branch or at its end.
+ *
+ *   struct unit | cell cell cell ... | cell_info for each cell | the guest's bytes (writable pages only)
+ *
+ * A cell has 16 bytes: the handler's address, register numbers, an immediate. What does not fit is in a second, operand
+ * cell. Branches and jumps have a link there: the first cell of the unit they lead to, or of a stub that finds it.
+ *
+ *   branch   | handler | - | rs1 | rs2 | retired |  -  |   link   | target pc |
+ *   jal      | handler | rd| -   | -   | retired | imm |   link   | target pc |   rd = target + imm
+ *   jalr     | handler | rd| rs1 | -   | retired | imm |  return pc           |
+ *
+ * `retired` is the number of instructions from the unit's start to this one: added to the hart's count on the way out. */
+#ifndef CPU_RISCV_UNIT_H
+#define CPU_RISCV_UNIT_H
+
+#include "cpu/riscv/code.h"
+#include "cpu/riscv/hart.h"
+#include "isa/riscv/isa.h"
+
+union cell {
+    struct {
+        const void *handler; /* written again when the unit dies: read and written as a whole word */
+        uint8_t rd, rs1, rs2;
+        uint8_t aux; /* retired; floating point: rounding mode; CSRs: 5-bit immediate */
+        int32_t imm; /* fused multiply-add: rs3 */
+    };
+    struct {
+        const union cell *link; /* as `handler`: any hart may write it */
+        uint64_t target;
+    };
+    uint64_t constant;
+};
+
+/* Operations of cells beyond those of the instruction set. */
+enum cell_op {
+    CELL_FIRST = RV_OP_COUNT,
+    CELL_LI = CELL_FIRST, /* rd = imm */
+    CELL_LI64,            /* rd = constant of the operand cell */
+    CELL_NEXT,            /* the unit's end: goes on at the operand cell's target */
+    CELL_DEAD,            /* first cell of a dead unit */
+    CELL_OP_COUNT
+};
+
+struct cell_info {
+    uint16_t offset;  /* bytes from the unit's pc to the cell's instruction */
+    uint16_t retired; /* instructions before it */
+};
+
+/* Longest unit, instructions: long enough that straight code seldom ends for it, short enough that what follows a branch
+ * that is always taken is not decoded in vain. */
+#define UNIT_INSNS 48
+#define UNIT_BYTES (UNIT_INSNS * 4)
+
+struct unit {
+    uint64_t pc;
+    struct unit *_Atomic next; /* in the table's bucket */
+    struct unit *page_next;    /* in the list of units that start in a page of this hash */
+    uint16_t bytes;            /* of guest code */
+    uint16_t cell_count;
+    bool writable; /* the guest can write to this code: FENCE.I compares it */
+    union cell cells[];
+};
+
+struct jump_entry {
+    uint64_t pc;
+    const union cell *cell;
+};
+
+#define JUMP_BITS  12
+#define JUMP_COUNT (1u << JUMP_BITS)
+
+static inline struct jump_entry *jump_slot(struct jump_entry *jumps, uint64_t pc)
+{
+    return &jumps[(pc >> 1) & (JUMP_COUNT - 1)];
+}
+
+/* No instruction is at an odd address: the one slot that 0 belongs to must not match it. Others hold 0 when empty. */
+static inline void jump_clear(struct jump_entry *jumps)
+{
+    jump_slot(jumps, 0)->pc = 1;
+}
+
+/* What predecoding needs of the interpreter: the address of each operation's handler, and the cell that every link points
+ * to until it is followed. */
+struct interp_table {
+    const void *handlers[CELL_OP_COUNT]; /* by enum rv_op and cell_op */
+    union cell unresolved;
+};
+const struct interp_table *interp_table(void);
+
+/* The first cell of the unit at `pc`, built when there is none; NULL when the guest may not execute there or memory is
+ * short. Between code_enter() and code_leave(). */
+const union cell *code_find(struct code *code, uint64_t pc);
+
+/* While a hart is between these, no unit that it can reach is freed. */
+void code_enter(struct code *code, struct hart *hart);
+void code_leave(struct hart *hart);
+
+/* Where the guest's instruction fetch fails when code_find() at `pc` has failed: `pc` or, when the first half of the
+ * instruction can be fetched, the second. */
+uint64_t code_fetch_fault(struct code *code, uint64_t pc);
+
+/* The unit, and in it the instruction, that a cell belongs to. */
+const struct unit *code_locate(const union cell *cell, struct cell_info *info);
+
+/* From now on the hart's use of units is minded; its jump cache must be empty. */
+void code_add_hart(struct code *code, struct hart *hart);
+void code_remove_hart(struct code *code, struct hart *hart);
+
+#endif

@@ -1,0 +1,83 @@
+#include "host/exchange.h"
+#include "host/signal.h"
+#include "host/syscall.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+#define KERNEL_SA_RESTORER 0x04000000u
+#define KERNEL_MASK_SIZE   8
+
+/* Labels of calls_x86_64.S. */
+extern const char host_syscall_returned[];
+extern const char host_syscall_look[], host_syscall_entered[], host_syscall_not_begun[];
+extern const char host_exchange_access[], host_exchange_failed[];
+extern const char host_signal_restorer[];
+
+int host_sigaction(int number, const struct host_sigaction *action, struct host_sigaction *old)
+{
+    struct host_sigaction a;
+    if (action) {
+        a = *action;
+        a.flags |= KERNEL_SA_RESTORER | SA_SIGINFO;
+        a.restorer = (uint64_t)host_signal_restorer;
+    }
+    return (int)host_syscall(SYS_rt_sigaction, number, (long)(action ? &a : NULL), (long)old,
+                             KERNEL_MASK_SIZE, 0, 0);
+}
+
+static uint64_t change_mask(int how, const uint64_t *mask)
+{
+    uint64_t old = 0;
+    host_syscall(SYS_rt_sigprocmask, how, (long)mask, (long)&old, KERNEL_MASK_SIZE, 0, 0);
+    return old;
+}
+
+uint64_t host_sigmask(uint64_t mask)
+{
+    return change_mask(SIG_SETMASK, &mask);
+}
+
+uint64_t host_sigmask_now(void)
+{
+    return change_mask(SIG_BLOCK, NULL);
+}
+
+static greg_t *pc_of(void *ucontext)
+{
+    return &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
+}
+
+uint64_t host_context_pc(const void *ucontext)
+{
+    return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
+}
+
+bool host_context_at_call(const void *ucontext)
+{
+    uint64_t pc = host_context_pc(ucontext);
+    return pc == (uint64_t)host_syscall_returned || pc == (uint64_t)host_syscall_entered;
+}
+
+void host_context_set_mask(void *ucontext, uint64_t mask)
+{
+    /* libc's sigset_t is larger than what the kernel has put here. */
+    memcpy(&((ucontext_t *)ucontext)->uc_sigmask, &mask, KERNEL_MASK_SIZE);
+}
+
+void host_syscall_rewind(void *ucontext)
+{
+    greg_t *pc = pc_of(ucontext);
+    if (*pc >= (greg_t)host_syscall_look && *pc < (greg_t)host_syscall_entered)
+        *pc = (greg_t)host_syscall_not_begun;
+}
+
+bool host_exchange_fault(void *ucontext)
+{
+    greg_t *pc = pc_of(ucontext);
+    if (*pc != (greg_t)host_exchange_access)
+        return false;
+    *pc = (greg_t)host_exchange_failed;
+    return true;
+}

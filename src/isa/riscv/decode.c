@@ -1,0 +1,55 @@
+#include "base/util.h"
+#include "isa/riscv/isa.h"
+#include "isa/riscv/tables.h"
+
+static uint64_t rotate_left(uint64_t value, unsigned by)
+{
+    return value << (by & 63) | value >> (-by & 63);
+}
+
+static uint64_t piece(const struct rv_shape *shape, uint32_t word, unsigned i)
+{
+    return rotate_left(word & shape->mask[i], shape->left[i]);
+}
+
+/* Written out because the loop is not unrolled everywhere; most time of a decode is spent here. */
+static uint64_t gather(const struct rv_shape *shape, uint32_t word)
+{
+    _Static_assert(RV_PIECES == 6, "one line for each two");
+    return shape->fixed | piece(shape, word, 0) | piece(shape, word, 1) | piece(shape, word, 2) |
+           piece(shape, word, 3) | piece(shape, word, 4) | piece(shape, word, 5);
+}
+
+static unsigned lane(uint64_t lanes, enum rv_lane low, enum rv_width width)
+{
+    return (unsigned)(lanes >> low) & ((1u << width) - 1);
+}
+
+int rv_decode(uint32_t word, struct rv_insn *insn)
+{
+    bool is_long = (word & 3) == 3;
+    word = is_long ? word : word & UINT16_MAX;
+    const struct rv_pattern *pattern =
+        &rv_patterns[rv_buckets[is_long ? rv_bucket32(word) : rv_bucket16(word)]];
+    while ((word & pattern->mask) != pattern->match || (word & pattern->checked) == pattern->reserved)
+        pattern++;
+
+    const struct rv_shape *shape = &rv_shapes[pattern->shape];
+    uint64_t lanes = gather(shape, word);
+    *insn = (struct rv_insn){
+        .op = pattern->op,
+        .row = pattern->row,
+        .length = is_long ? 4 : 2,
+        .rd = (uint8_t)lane(lanes, RV_LANE_RD, RV_WIDTH_RD),
+        .rs1 = (uint8_t)lane(lanes, RV_LANE_RS1, RV_WIDTH_RS1),
+        .rs2 = (uint8_t)lane(lanes, RV_LANE_RS2, RV_WIDTH_RS2),
+        .rs3 = (uint8_t)lane(lanes, RV_LANE_RS3, RV_WIDTH_RS3),
+        .rm = (uint8_t)lane(lanes, RV_LANE_RM, RV_WIDTH_RM),
+        .aux = (uint8_t)lane(lanes, RV_LANE_AUX, RV_WIDTH_AUX),
+        .imm = (int32_t)(((uint32_t)(lanes >> RV_LANE_IMM) ^ shape->sign) - shape->sign),
+        .word = word,
+    };
+    if (unlikely(pattern->row == RV_INVALID))
+        return 0;
+    return is_long ? 4 : 2; /* not from memory: the caller's next fetch waits for it */
+}

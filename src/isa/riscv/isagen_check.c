@@ -1,0 +1,291 @@
+/* isagen: what lines say about each other. Resolves names, binds operands to slots, finds overlaps, makes shapes. */
+#include "isa/riscv/isagen.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct row *find_row(struct isa *isa, const char *name)
+{
+    for (unsigned i = 0; i < isa->rows; i++)
+        if (!strcmp(isa->row[i].name, name))
+            return &isa->row[i];
+    return NULL;
+}
+
+/* Uncompressed rows first, each kind in the order of the text. */
+static void sort_rows(struct isa *isa)
+{
+    struct row *sorted = calloc(isa->rows, sizeof *sorted);
+    unsigned count = 0;
+    for (unsigned bits = 32; bits >= 16; bits -= 16) {
+        for (unsigned i = 0; i < isa->rows; i++)
+            if (isa->row[i].bits == bits)
+                sorted[count++] = isa->row[i];
+        if (bits == 32)
+            isa->uncompressed = count;
+    }
+    memcpy(isa->row, sorted, isa->rows * sizeof *sorted);
+    free(sorted);
+}
+
+static void resolve_within(struct isa *isa, struct row *row)
+{
+    if (find_row(isa, row->name) != row)
+        fail(isa, row->line, "%s is described twice", row->name);
+    if (!row->within_name[0])
+        return;
+    row->within = find_row(isa, row->within_name);
+    if (!row->within || row->within == row)
+        fail(isa, row->line, "there is no other instruction '%s'", row->within_name);
+    const struct row *outer = row->within;
+    if (outer->bits != row->bits || (row->mask & outer->mask) != outer->mask ||
+        ((row->match ^ outer->match) & outer->mask))
+        fail(isa, row->line, "%s does not lie within %s", row->name, outer->name);
+}
+
+static bool is_within(const struct row *row, const struct row *outer)
+{
+    for (; row; row = row->within)
+        if (row == outer)
+            return true;
+    return false;
+}
+
+static void check_overlaps(const struct isa *isa, const struct row *row)
+{
+    for (const struct row *other = isa->row; other < row; other++) {
+        bool overlap = row->bits == other->bits && !((row->match ^ other->match) & row->mask & other->mask);
+        if (overlap && !is_within(row, other) && !is_within(other, row))
+            fail(isa, row->line, "%s overlaps %s (line %u)", row->name, other->name, other->line);
+    }
+}
+
+static void bind(const struct isa *isa, struct row *row, const struct field *field, enum rv_slot slot)
+{
+    if (field->width + field->shift > slot_width[slot])
+        fail(isa, row->line, "field %s does not fit the operand", field->name);
+    for (unsigned i = 0; i < row->bindings; i++)
+        if (row->binding[i].slot == slot)
+            fail(isa, row->line, "%s and %s go to the same place", row->binding[i].field->name, field->name);
+    if (row->bindings == MAX_BINDINGS)
+        fail(isa, row->line, "more than %d operands", MAX_BINDINGS);
+    row->binding[row->bindings++] = (struct binding){field, slot};
+}
+
+static bool is_bound(const struct row *row, const struct field *field)
+{
+    for (unsigned i = 0; i < row->bindings; i++)
+        if (row->binding[i].field == field)
+            return true;
+    return false;
+}
+
+static bool in_format(const struct format *format, const struct field *field)
+{
+    for (unsigned i = 0; i < format->parts; i++)
+        if (format->part[i].field == field)
+            return true;
+    for (unsigned i = 0; i < format->hiddens; i++)
+        if (format->hidden[i] == field)
+            return true;
+    return false;
+}
+
+/* An operand of an expansion: a field of the compressed row, a register, or a number. */
+static void bind_word(const struct isa *isa, struct row *row, const char *word, const struct field *target)
+{
+    const struct field *field = isa_field(isa, word);
+    if (field) {
+        if (!in_format(row->format, field))
+            fail(isa, row->line, "field %s is not in format %s", word, row->format->name);
+        bind(isa, row, field, target->slot);
+        return;
+    }
+    char *end;
+    long number = isa_register(word);
+    if (number < 0)
+        number = strtol(word, &end, 0);
+    if (isa_register(word) < 0 && (end == word || *end))
+        fail(isa, row->line, "'%s' is neither a field nor a register nor a number", word);
+    uint64_t lane = UINT64_MAX >> (64 - slot_width[target->slot]);
+    row->fixed |= ((uint64_t)number & lane) << slot_lane[target->slot];
+}
+
+/* Cuts the next operand out of an expansion's text into `word` and appends what comes before it to `skeleton`. */
+static bool next_operand(const char **text, char *word, char *skeleton)
+{
+    while (**text && !isalnum((unsigned char)**text) && **text != '-') {
+        if (**text != ' ')
+            strncat(skeleton, *text, 1);
+        ++*text;
+    }
+    size_t length = 0;
+    for (; isalnum((unsigned char)**text) || **text == '_' || **text == '-'; ++*text)
+        if (length < NAME_SIZE - 1)
+            word[length++] = **text;
+    word[length] = '\0';
+    if (length)
+        strcat(skeleton, "@");
+    return length > 0;
+}
+
+static void format_skeleton(const struct format *format, char *skeleton)
+{
+    for (unsigned i = format->suffixes; i < format->parts; i++) {
+        strcat(skeleton, format->part[i].before);
+        strcat(skeleton, "@");
+    }
+    strcat(skeleton, format->after);
+}
+
+static void bind_expansion(struct isa *isa, struct row *row)
+{
+    char word[NAME_SIZE], wanted[128] = "", found[128] = "";
+    const char *text = row->expansion + strspn(row->expansion, " ");
+    size_t length = strcspn(text, " ");
+    snprintf(word, sizeof word, "%.*s", (int)length, text);
+    text += length;
+    row->op = find_row(isa, word);
+    if (!row->op || row->op->bits != 32)
+        fail(isa, row->line, "there is no instruction '%s' to expand to", word);
+    row->flags |= row->op->flags;
+
+    const struct format *format = row->op->format;
+    unsigned part = format->suffixes;
+    for (; strlen(found) < sizeof found / 2 && next_operand(&text, word, found); part++)
+        if (part < format->parts)
+            bind_word(isa, row, word, format->part[part].field);
+    format_skeleton(format, wanted);
+    if (strcmp(wanted, found))
+        fail(isa, row->line, "the operands of %s are written as in format %s", row->op->name, format->name);
+}
+
+static void bind_field(struct isa *isa, struct row *row, const struct field *field)
+{
+    if (!is_bound(row, field))
+        bind(isa, row, field, field->slot);
+    if (field->nonzero) {
+        if (row->nonzero)
+            fail(isa, row->line, "only one field may be nonzero");
+        row->nonzero = field_bits(field);
+    }
+}
+
+static void bind_row(struct isa *isa, struct row *row)
+{
+    row->op = row;
+    if (row->expansion)
+        bind_expansion(isa, row);
+    for (unsigned i = 0; i < row->format->parts; i++)
+        bind_field(isa, row, row->format->part[i].field);
+    for (unsigned i = 0; i < row->format->hiddens; i++)
+        bind_field(isa, row, row->format->hidden[i]);
+
+    uint32_t covered = row->mask;
+    for (unsigned i = 0; i < row->bindings; i++) {
+        uint32_t bits = field_bits(row->binding[i].field);
+        if (row->bits == 16 && bits > UINT16_MAX)
+            fail(isa, row->line, "field %s reaches beyond 16 bits", row->binding[i].field->name);
+        covered |= bits;
+    }
+    if (covered != (row->bits == 32 ? UINT32_MAX : UINT16_MAX))
+        fail(isa, row->line, "no field of format %s covers bits 0x%x", row->format->name, ~covered);
+}
+
+/* Adds bits of the word, to be rotated left by `left`, to a shape. */
+static void add_piece(const struct isa *isa, const struct row *row, struct rv_shape *shape, uint32_t mask,
+                      unsigned left)
+{
+    for (unsigned i = 0; i < RV_PIECES; i++) {
+        if (shape->mask[i] && shape->left[i] != left)
+            continue;
+        shape->mask[i] |= mask;
+        shape->left[i] = (uint8_t)left;
+        return;
+    }
+    fail(isa, row->line, "the operands of %s need more than %d pieces", row->name, RV_PIECES);
+}
+
+static void add_binding(const struct isa *isa, const struct row *row, struct rv_shape *shape,
+                        const struct binding *binding)
+{
+    const struct field *field = binding->field;
+    unsigned lane = slot_lane[binding->slot];
+    unsigned to = lane + field->shift + field->width;
+    for (unsigned i = 0; i < field->slices; i++) {
+        unsigned low = field->slice[i].low, width = field->slice[i].high - low + 1;
+        to -= width;
+        add_piece(isa, row, shape, (UINT32_MAX >> (32 - width)) << low, (to - low) & 63);
+    }
+    shape->fixed |= (uint64_t)field->bias << lane;
+    if (field->is_signed)
+        shape->sign = 1u << (field->shift + field->width - 1);
+}
+
+static void make_shape(struct isa *isa, struct row *row)
+{
+    struct rv_shape *shape = &isa->shape[isa->shapes];
+    *shape = (struct rv_shape){.fixed = row->fixed};
+    for (unsigned i = 0; i < row->bindings; i++)
+        add_binding(isa, row, shape, &row->binding[i]);
+    unsigned same = 0;
+    while (memcmp(&isa->shape[same], shape, sizeof *shape))
+        same++;
+    row->shape = same;
+    if (same == isa->shapes)
+        isa->shapes++;
+}
+
+static enum rv_slot bound_slot(const struct row *row, const struct field *field)
+{
+    unsigned i = 0;
+    while (row->binding[i].field != field)
+        i++;
+    return row->binding[i].slot;
+}
+
+static void make_syntax(struct isa *isa, struct row *row)
+{
+    const struct format *format = row->format;
+    struct rv_syntax *syntax = &isa->syntax[isa->syntaxes];
+    memset(syntax, 0, sizeof *syntax);
+    syntax->suffixes = (uint8_t)format->suffixes;
+    syntax->operands = (uint8_t)format->parts;
+    strcpy(syntax->after, format->after);
+    for (unsigned i = 0; i < format->parts; i++) {
+        const struct part *part = &format->part[i];
+        struct rv_operand *operand = &syntax->operand[i];
+        strcpy(operand->before, part->before);
+        operand->class = (uint8_t)part->field->class;
+        operand->slot = (uint8_t)bound_slot(row, part->field);
+        operand->omit = (int8_t)(part->optional ? part->field->omit : RV_NO_OMIT);
+    }
+    unsigned same = 0;
+    while (memcmp(&isa->syntax[same], syntax, sizeof *syntax))
+        same++;
+    row->syntax = same;
+    if (same == isa->syntaxes)
+        isa->syntaxes++;
+}
+
+static int compare_csrs(const void *left, const void *right)
+{
+    const struct csr *a = left, *b = right;
+    return (a->number > b->number) - (a->number < b->number);
+}
+
+void isa_check(struct isa *isa)
+{
+    isa->shapes = 1; /* the first gathers nothing: words that are no instruction */
+    sort_rows(isa);
+    for (unsigned i = 0; i < isa->rows; i++)
+        resolve_within(isa, &isa->row[i]);
+    for (unsigned i = 0; i < isa->rows; i++) {
+        check_overlaps(isa, &isa->row[i]);
+        bind_row(isa, &isa->row[i]);
+        make_shape(isa, &isa->row[i]);
+        make_syntax(isa, &isa->row[i]);
+    }
+    qsort(isa->csr, isa->csrs, sizeof isa->csr[0], compare_csrs);
+}

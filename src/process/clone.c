@@ -1,0 +1,458 @@
+/* New threads and processes. Three kinds, by flags:
+ *
+ *   CLONE_THREAD              a thread of this process: a host thread made by libc, which gives it what monitor code needs
+ *   CLONE_VM | CLONE_VFORK    a process in this memory until it calls execve() or exits: the host's vfork
+ *   without CLONE_VM          a process of its own: fork(), or the host's clone() for what fork() cannot ask for
+ *
+ * A process that shares memory with its parent and runs beside it (CLONE_VM alone) would need a second host process inside
+ * one libc: EINVAL. */
+#include "process/thread.h"
+
+#include "base/util.h"
+#include "cpu/riscv/code.h"
+#include "process/serve.h"
+#include "process/signal.h"
+#include "process/uaccess.h"
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The monitor's own stack of a guest thread. */
+#define STACK_SIZE ((size_t)256 << 10)
+
+#define CLONE_NAMESPACES                                                                          \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+     CLONE_NEWNET | CLONE_NEWTIME)
+
+/* What the monitor does itself; the host's kernel is not to know of it. */
+#define CLONE_OURS \
+    (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND)
+
+struct request {
+    uint64_t flags; /* without the exit signal */
+    uint64_t exit_signal;
+    uint64_t stack; /* initial stack pointer, 0: the parent's */
+    uint64_t tls, parent_tid, child_tid, pidfd;
+    uint64_t set_tid, set_tid_size, cgroup; /* clone3 alone */
+};
+
+/* ---- What all children share ---- */
+
+static void set_registers(struct hart *hart, const struct request *r)
+{
+    if (r->stack)
+        hart->x[2] = r->stack;
+    if (r->flags & CLONE_SETTLS)
+        hart->x[4] = r->tls;
+}
+
+/* For a child that starts with a thread object of its own: it comes out of the system call with 0. */
+static void start_registers(struct thread *child, const struct request *r)
+{
+    set_registers(&child->hart, r);
+    child->hart.x[10] = 0;
+    child->hart.pc += 4;
+    child->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
+}
+
+/* As Linux, a bad address passes in silence. */
+static void store_int(const struct thread *t, uint64_t address, int value)
+{
+    (void)copy_to_guest(t, address, &value, sizeof(value));
+}
+
+/* A child in the same memory tells its id to both sides. */
+static void store_tids(const struct thread *child, const struct request *r)
+{
+    if (r->flags & CLONE_PARENT_SETTID)
+        store_int(child, r->parent_tid, child->tid);
+    if (r->flags & CLONE_CHILD_SETTID)
+        store_int(child, r->child_tid, child->tid);
+}
+
+/* A copy of the calling thread for a child in the same memory. The guest's FPU state is put into the hart for that. */
+static struct thread *copy_thread(struct thread *t, struct process *p, const struct request *r)
+{
+    hart_fpu_leave(&t->hart);
+    struct thread *child = thread_new(p, t, t->sigmask);
+    hart_fpu_enter(&t->hart);
+    if (child)
+        start_registers(child, r);
+    return child;
+}
+
+/* ---- Threads ---- */
+
+/* Lives on the parent's stack until the child has posted. */
+struct birth {
+    struct thread *child;
+    const struct request *request;
+    sem_t done;
+    int64_t result; /* the child's tid or -errno */
+};
+
+/* What libc's threads always share, the guest need not. */
+static int64_t unshare_unwanted(const struct request *r)
+{
+    uint64_t apart = ~r->flags & (CLONE_FS | CLONE_FILES);
+    return apart ? host_call_now(SYS_unshare, apart) : 0;
+}
+
+static bool be_born(struct birth *birth, jmp_buf *end)
+{
+    struct thread *t = birth->child;
+    int64_t error = unshare_unwanted(birth->request);
+    if (!error) {
+        thread_adopt(t);
+        t->end = end;
+        store_tids(t, birth->request);
+    }
+    birth->result = error ? error : t->tid;
+    sem_post(&birth->done);
+    return !error;
+}
+
+static void *thread_main(void *birth)
+{
+    jmp_buf end;
+    if (setjmp(end) == 0 && be_born(birth, &end)) {
+        signal_set_mask(current, current->sigmask);
+        thread_run(current);
+    }
+    return NULL;
+}
+
+static int start_host_thread(struct birth *birth)
+{
+    pthread_attr_t attr;
+    pthread_t ignored;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, MAX(STACK_SIZE, (size_t)sysconf(_SC_THREAD_STACK_MIN) + STACK_SIZE / 2));
+    int error = pthread_create(&ignored, &attr, thread_main, birth);
+    pthread_attr_destroy(&attr);
+    return error ? -EAGAIN : 0; /* whatever the host lacks, that is the guest's word for it */
+}
+
+static int64_t clone_thread(struct thread *t, const struct request *r)
+{
+    if (r->flags & (CLONE_NAMESPACES | CLONE_VFORK | CLONE_PIDFD) || r->set_tid_size ||
+        (r->flags & CLONE_INTO_CGROUP))
+        return -EINVAL;
+    if (t->process->vforked)
+        return -EAGAIN; /* its libc is its parent's */
+    struct birth birth = {.child = copy_thread(t, t->process, r), .request = r};
+    if (!birth.child)
+        return -EAGAIN;
+    sem_init(&birth.done, 0, 0);
+    birth.result = start_host_thread(&birth);
+    if (birth.result == 0)
+        while (sem_wait(&birth.done))
+            ;
+    sem_destroy(&birth.done);
+    if (birth.result < 0)
+        thread_free(birth.child);
+    return birth.result;
+}
+
+/* ---- vfork ---- */
+
+/* The child has a process object of its own; mm and code are its parent's, who waits. */
+static struct process *copy_process(struct process *p)
+{
+    struct process *copy = malloc(sizeof(*copy));
+    if (!copy)
+        return NULL;
+    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->sighand.lock);
+    memcpy(copy, p, sizeof(*copy));
+    pthread_mutex_unlock(&p->sighand.lock);
+    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_init(&copy->lock, NULL);
+    pthread_mutex_init(&copy->sighand.lock, NULL);
+    copy->threads = NULL;
+    copy->thread_count = 0;
+    copy->vforked = true;
+    return copy;
+}
+
+struct vfork {
+    struct process *process;
+    struct thread *child;
+    void *stack;
+    const struct request *request;
+    int pidfd;
+};
+
+static int vfork_main(void *argument)
+{
+    const struct vfork *v = argument;
+    struct thread *t = v->child;
+    thread_adopt(t);
+    store_tids(t, v->request);
+    if (v->request->flags & CLONE_PIDFD)
+        store_int(t, v->request->pidfd, v->pidfd);
+    if (v->request->flags & CLONE_CLEAR_SIGHAND)
+        signal_clear_handlers(t->process);
+    signal_set_mask(t, t->sigmask);
+    thread_run(t);
+}
+
+/* Runs the child until it has left this memory. libc's thread-local data are shared with it: `current` too. */
+static int64_t run_vfork(struct thread *t, struct vfork *v)
+{
+    const struct request *r = v->request;
+    int flags = (int)((r->flags & ~(uint64_t)CLONE_OURS) | r->exit_signal);
+    int pid = clone(vfork_main, (char *)v->stack + STACK_SIZE, flags, v, &v->pidfd);
+    int error = errno;
+    current = t;
+    return pid < 0 ? -error : pid;
+}
+
+static void release_vfork(struct vfork *v)
+{
+    if (v->child)
+        thread_free(v->child);
+    if (v->stack != MAP_FAILED)
+        munmap(v->stack, STACK_SIZE);
+    free(v->process);
+}
+
+static int64_t clone_vfork(struct thread *t, const struct request *r)
+{
+    if (r->flags & CLONE_SIGHAND || r->set_tid_size)
+        return -EINVAL;
+    if (r->flags & CLONE_INTO_CGROUP)
+        return -EOPNOTSUPP;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+    struct vfork v = {.request = r, .process = copy_process(t->process)};
+    v.stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (v.process)
+        v.child = copy_thread(t, v.process, r);
+    int64_t result = -ENOMEM;
+    if (v.child && v.stack != MAP_FAILED) {
+        v.child->altstack = t->altstack;
+        result = run_vfork(t, &v);
+    }
+    if (result > 0) {
+        t->process->retired += v.child->hart.instret;
+        t->process->syscalls += v.child->syscalls;
+        signal_block_guest();
+        if (v.child->clear_child_tid)
+            thread_clear_tid(t, v.child->clear_child_tid);
+    }
+    release_vfork(&v);
+    return result;
+}
+
+/* ---- fork ---- */
+
+/* No lock of the monitor's may be held by another thread when memory is copied: the child would never get it. Order as
+ * everywhere: process, signals, code, mm. */
+static void fork_prepare(struct process *p)
+{
+    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->sighand.lock);
+    code_fork_prepare(p->code);
+    mm_fork_prepare(p->mm);
+}
+
+static void fork_done(struct process *p, bool child)
+{
+    mm_fork_done(p->mm, child);
+    code_fork_done(p->code, child);
+    pthread_mutex_unlock(&p->sighand.lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Of the threads only the calling one exists in the child. */
+static void drop_other_threads(struct process *p, struct thread *t)
+{
+    struct thread *next;
+    for (struct thread *other = p->threads; other; other = next) {
+        next = other->next;
+        if (other != t)
+            thread_free(other);
+    }
+    p->threads = t;
+    p->thread_count = 1;
+    t->next = NULL;
+}
+
+static int64_t fork_child(struct thread *t, const struct request *r)
+{
+    struct process *p = t->process;
+    drop_other_threads(p, t);
+    p->forked = true;
+    p->vforked = false;
+    t->tid = (int)host_call_now(SYS_gettid);
+    t->end = NULL;
+    t->robust_list = 0;
+    t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
+    signal_fork_child(t);
+    if (r->flags & CLONE_CLEAR_SIGHAND)
+        signal_clear_handlers(p);
+    set_registers(&t->hart, r);
+    signal_block_guest();
+    if (r->flags & CLONE_CHILD_SETTID)
+        store_int(t, r->child_tid, t->tid);
+    return 0;
+}
+
+/* Is libc's fork() enough? Better it is: it brings libc's locks (malloc's) through when there are other threads. */
+static bool is_plain_fork(const struct request *r)
+{
+    return !(r->flags & ~(uint64_t)CLONE_OURS) && r->exit_signal == SIGCHLD && !r->set_tid_size;
+}
+
+/* A child that shares files, gets namespaces, sends another signal and so on. If another thread is inside malloc at this
+ * moment, the child's next malloc waits for ever; the monitor calls it when it makes code, threads and processes. */
+static int64_t host_clone(const struct thread *t, const struct request *r, int *pidfd)
+{
+    uint64_t flags = r->flags & ~(uint64_t)CLONE_OURS;
+    if (!r->set_tid_size && !(flags & (CLONE_INTO_CGROUP | CLONE_NEWTIME)))
+        return host_call_now(SYS_clone, flags | r->exit_signal, 0, pidfd);
+    const struct clone_args args = {
+        .flags = flags,
+        .pidfd = (uint64_t)pidfd,
+        .exit_signal = r->exit_signal,
+        .set_tid = (uint64_t)guest_pointer(t, r->set_tid, r->set_tid_size * sizeof(int)),
+        .set_tid_size = r->set_tid_size,
+        .cgroup = r->cgroup,
+    };
+    return host_call_now(SYS_clone3, &args, sizeof(args));
+}
+
+static int64_t plain_fork(void)
+{
+    pid_t pid = fork();
+    return pid < 0 ? -errno : pid;
+}
+
+static int64_t clone_fork(struct thread *t, const struct request *r)
+{
+    struct process *p = t->process;
+    int pidfd = -1;
+    fork_prepare(p);
+    int64_t pid = is_plain_fork(r) ? plain_fork() : host_clone(t, r, &pidfd);
+    fork_done(p, pid == 0);
+    if (pid == 0)
+        return fork_child(t, r);
+    if (pid < 0)
+        return pid;
+    signal_block_guest();
+    if (r->flags & CLONE_PARENT_SETTID)
+        store_int(t, r->parent_tid, (int)pid);
+    if (r->flags & CLONE_PIDFD)
+        store_int(t, r->pidfd, pidfd);
+    return pid;
+}
+
+/* ---- System calls ---- */
+
+/* The rules of Linux that the host's kernel would not see. */
+static bool flags_ok(uint64_t flags)
+{
+    if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND))
+        return false;
+    if ((flags & CLONE_SIGHAND) && (!(flags & CLONE_VM) || (flags & CLONE_CLEAR_SIGHAND)))
+        return false;
+    return !(flags & CLONE_VM) || (flags & (CLONE_THREAD | CLONE_VFORK));
+}
+
+static int64_t serve_clone(struct thread *t, const struct request *r)
+{
+    int existing;
+    if (!flags_ok(r->flags))
+        return -EINVAL;
+    if ((r->flags & CLONE_PIDFD) && (copy_from_guest(t, &existing, r->pidfd, sizeof(existing)) ||
+                                     copy_to_guest(t, r->pidfd, &existing, sizeof(existing))))
+        return -EFAULT;
+    signal_block_all();
+    int64_t result;
+    if (atomic_load(&t->hart.pending))
+        result = -HOST_ERESTART; /* a signal comes before the call: the child must not see it */
+    else if (r->flags & CLONE_THREAD)
+        result = clone_thread(t, r);
+    else if (r->flags & CLONE_VM)
+        result = clone_vfork(t, r);
+    else
+        result = clone_fork(t, r);
+    signal_set_mask(t, t->sigmask);
+    return result;
+}
+
+int64_t sys_clone(struct thread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t tls,
+                  uint64_t child_tid)
+{
+    const struct request r = {
+        .flags = (uint32_t)flags & ~(uint64_t)(CSIGNAL | CLONE_DETACHED),
+        .exit_signal = flags & CSIGNAL,
+        .stack = stack,
+        .tls = tls,
+        .parent_tid = parent_tid,
+        .child_tid = child_tid,
+        .pidfd = parent_tid,
+    };
+    if ((flags & CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_PARENT_SETTID)))
+        return -EINVAL;
+    return serve_clone(t, &r);
+}
+
+/* copy_struct_from_user(): a longer structure than ours must have zeros where we know nothing. */
+static int copy_clone_args(const struct thread *t, struct clone_args *args, uint64_t gva, uint64_t size)
+{
+    uint8_t rest[MM_PAGE];
+    uint64_t known = MIN(size, sizeof(*args));
+    if (size < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    if (size > sizeof(rest))
+        return -E2BIG;
+    memset(args, 0, sizeof(*args));
+    if (copy_from_guest(t, rest, gva, size))
+        return -EFAULT;
+    memcpy(args, rest, known);
+    for (uint64_t i = known; i < size; i++)
+        if (rest[i])
+            return -E2BIG;
+    return 0;
+}
+
+static bool clone_args_ok(const struct clone_args *args)
+{
+    const uint64_t known = 0xffffffff & ~(uint64_t)(CLONE_DETACHED | (CSIGNAL & ~CLONE_NEWTIME));
+    if (args->flags & ~(known | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP))
+        return false;
+    if (args->exit_signal > GUEST_NSIG ||
+        ((args->flags & (CLONE_THREAD | CLONE_PARENT)) && args->exit_signal))
+        return false;
+    return !args->stack == !args->stack_size && !args->set_tid == !args->set_tid_size;
+}
+
+int64_t sys_clone3(struct thread *t, uint64_t gva, uint64_t size)
+{
+    struct clone_args args;
+    int error = copy_clone_args(t, &args, gva, size);
+    if (error)
+        return error;
+    if (!clone_args_ok(&args))
+        return -EINVAL;
+    const struct request r = {
+        .flags = args.flags,
+        .exit_signal = args.exit_signal,
+        .stack = args.stack + args.stack_size,
+        .tls = args.tls,
+        .parent_tid = args.parent_tid,
+        .child_tid = args.child_tid,
+        .pidfd = args.pidfd,
+        .set_tid = args.set_tid,
+        .set_tid_size = args.set_tid_size,
+        .cgroup = args.cgroup,
+    };
+    return serve_clone(t, &r);
+}

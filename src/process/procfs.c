@@ -1,0 +1,313 @@
+/* A path is recognized in three steps, the cheap one first:
+ *
+ *   last component is a name of the table -> its directory is opened (O_PATH) -> the host says what directory that is
+ *
+ * so every spelling is found (relative to a descriptor or the working directory, through links), and all other paths
+ * cost one comparison of names. */
+#include "process/procfs.h"
+
+#include "base/buf.h"
+#include "base/util.h"
+#include "isa/riscv/isa.h"
+#include "process/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Writes the content of a file; `directory` is a descriptor of the directory that was named. */
+typedef void content_fn(const struct process *p, int directory, const char *name, struct buf *out);
+
+/* ---- Content ---- */
+
+static void print_maps(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    (void)directory;
+    mm_print_maps(p->mm, name, out);
+}
+
+/* Guest memory, or nothing when the guest has unmapped it. */
+static void print_memory(const struct process *p, uint64_t start, uint64_t end, struct buf *out)
+{
+    char piece[4096];
+    for (; start < end; start += sizeof(piece)) {
+        size_t size = MIN(sizeof(piece), end - start);
+        if (mm_read(p->mm, piece, start, size))
+            return;
+        buf_add(out, piece, size);
+    }
+}
+
+/* A program that writes a longer title over its arguments overwrites the last NUL; the title then goes on into the
+ * environment, up to its own NUL. */
+static void print_cmdline(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    (void)directory, (void)name;
+    print_memory(p, p->arg_start, p->arg_end, out);
+    if (!out->length || !out->data[out->length - 1])
+        return;
+    print_memory(p, p->env_start, p->env_end, out);
+    if (!out->failed)
+        out->length = strnlen(out->data, out->length);
+}
+
+static void print_environ(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    (void)directory, (void)name;
+    print_memory(p, p->env_start, p->env_end, out);
+}
+
+static void print_auxv(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    (void)directory, (void)name;
+    buf_add(out, p->auxv, p->auxv_words * sizeof(p->auxv[0]));
+}
+
+/* Fields of /proc/PID/stat, counted from 1 as proc(5) does. */
+static bool stat_field(const struct process *p, unsigned field, uint64_t *value)
+{
+    switch (field) {
+    case 23: *value = mm_size(p->mm); return true;
+    case 26: *value = p->start_code; return true;
+    case 27: *value = p->end_code; return true;
+    case 28: *value = p->stack_start; return true;
+    case 48: *value = p->arg_start; return true;
+    case 49: *value = p->arg_end; return true;
+    case 50: *value = p->env_start; return true;
+    case 51: *value = p->env_end; return true;
+    default: return false;
+    }
+}
+
+/* The host's line with the guest's addresses. The second field is a name in parentheses that may hold anything. */
+static void print_stat(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    char line[2048];
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+    if (fd >= 0)
+        close(fd);
+    line[MAX(length, 0)] = 0;
+    char *rest = strrchr(line, ')'), *save;
+    if (!rest)
+        return;
+    buf_add(out, line, (size_t)(rest + 1 - line));
+    unsigned field = 3;
+    for (char *word = strtok_r(rest + 1, " \n", &save); word; word = strtok_r(NULL, " \n", &save), field++) {
+        uint64_t value;
+        if (stat_field(p, field, &value))
+            buf_printf(out, " %" PRIu64, value);
+        else
+            buf_printf(out, " %s", word);
+    }
+    buf_add(out, "\n", 1);
+}
+
+/* ---- /proc/cpuinfo ---- */
+
+/* The order of extension names in an ISA string: single letters, then Z by the letter after it. */
+static int category(const char *name)
+{
+    static const char order[] = "iemafdqlcbkjtpvnh";
+    const char *at = strchr(order, name[0] == 'z' ? name[1] : name[0]);
+    return (name[1] ? 100 : 0) + (at ? (int)(at - order) : 99);
+}
+
+static int compare_extensions(const void *a, const void *b)
+{
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    int difference = category(x) - category(y);
+    return difference ? difference : strcmp(x, y);
+}
+
+static void print_isa(uint64_t extensions, struct buf *out)
+{
+    const char *names[RV_EXT_COUNT];
+    size_t count = 0;
+    for (unsigned ext = 0; ext < RV_EXT_COUNT; ext++)
+        if (extensions >> ext & 1)
+            names[count++] = rv_ext_name((enum rv_ext)ext);
+    qsort(names, count, sizeof(names[0]), compare_extensions);
+    buf_printf(out, "rv64");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "%s%s", names[i][1] ? "_" : "", names[i]);
+}
+
+static void print_cpuinfo(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    (void)directory, (void)name;
+    long harts = MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
+    struct buf isa = {0};
+    print_isa(p->config->extensions, &isa);
+    for (long hart = 0; hart < harts && !isa.failed; hart++)
+        buf_printf(
+            out,
+            "processor\t: %ld\nhart\t\t: %ld\nisa\t\t: %s\nmmu\t\t: %s\nmvendorid\t: 0x0\nmarchid\t\t: 0x0\n"
+            "mimpid\t\t: 0x0\nhart isa\t: %s\n\n",
+            hart, hart, isa.data, p->config->address_bits > 39 ? "sv48" : "sv39", isa.data);
+    buf_release(&isa);
+}
+
+/* ---- Recognizing a path ---- */
+
+enum place {
+    PLACE_ROOT,
+    PLACE_PROCESS
+}; /* /proc itself, or a directory of this process or one of its threads */
+
+static const struct entry {
+    const char *name;
+    enum place place;
+    content_fn *content; /* NULL: the link "exe" */
+} entries[] = {
+    {"auxv", PLACE_PROCESS, print_auxv},
+    {"cmdline", PLACE_PROCESS, print_cmdline},
+    {"cpuinfo", PLACE_ROOT, print_cpuinfo},
+    {"environ", PLACE_PROCESS, print_environ},
+    {"exe", PLACE_PROCESS, NULL},
+    {"maps", PLACE_PROCESS, print_maps},
+    {"numa_maps", PLACE_PROCESS, print_maps},
+    {"smaps", PLACE_PROCESS, print_maps},
+    {"stat", PLACE_PROCESS, print_stat},
+};
+
+static const struct entry *entry_of(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
+        if (!strcmp(entries[i].name, name))
+            return &entries[i];
+    return NULL;
+}
+
+/* Opens the directory part of a path. */
+static int open_directory(int dirfd, const char *path)
+{
+    char directory[PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    if (length >= sizeof(directory))
+        return -1;
+    memcpy(directory, path, length);
+    directory[length] = 0;
+    return openat(dirfd, length ? directory : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Does a path as the host's kernel prints it end in PID or PID/task/TID, with this process's PID? */
+static bool names_this_process(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash && slash - path >= 5 && !memcmp(slash - 5, "/task", 5)) {
+        slash[-5] = 0;
+        slash = strrchr(path, '/');
+    }
+    return slash && atol(slash + 1) == getpid();
+}
+
+static bool is_place(int directory, enum place place)
+{
+    struct statfs fs;
+    struct stat st;
+    if (fstatfs(directory, &fs) || fs.f_type != PROC_SUPER_MAGIC)
+        return false;
+    if (place == PLACE_ROOT)
+        return !fstat(directory, &st) && st.st_ino == 1;
+    char link[32], real[PATH_SIZE];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
+    ssize_t length = readlink(link, real, sizeof(real) - 1);
+    if (length <= 0)
+        return false;
+    real[length] = 0;
+    return names_this_process(real);
+}
+
+/* The entry that a path names, NULL: none. Stores a descriptor of its directory, which the caller closes. */
+static const struct entry *find_entry(int dirfd, const char *path, int *directory)
+{
+    const struct entry *e = entry_of(path);
+    if (!e)
+        return NULL;
+    *directory = open_directory(dirfd, path);
+    if (*directory < 0)
+        return NULL;
+    if (is_place(*directory, e->place))
+        return e;
+    close(*directory);
+    return NULL;
+}
+
+static bool names_exe(int dirfd, const char *path)
+{
+    const struct entry *e = entry_of(path);
+    int directory;
+    if (!e || e->content || !find_entry(dirfd, path, &directory))
+        return false;
+    close(directory);
+    return true;
+}
+
+/* ---- Serving ---- */
+
+/* A descriptor that reads `content` from its start, or -errno. */
+static int64_t open_content(const char *name, const struct buf *content, int flags)
+{
+    char link[32];
+    int memory = content->failed ? -1 : memfd_create(name, MFD_CLOEXEC);
+    if (memory < 0)
+        return content->failed ? -ENOMEM : -errno;
+    ssize_t written = content->length ? write(memory, content->data, content->length) : 0;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", memory);
+    int fd =
+        (size_t)written == content->length ? open(link, O_RDONLY | (flags & (O_CLOEXEC | O_NONBLOCK))) : -1;
+    int error = errno;
+    close(memory);
+    return fd < 0 ? -error : fd;
+}
+
+bool procfs_open(struct process *p, int dirfd, const char *path, int flags, int64_t *result)
+{
+    int directory;
+    if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_PATH | O_DIRECTORY)))
+        return false;
+    const struct entry *e = find_entry(dirfd, path, &directory);
+    if (!e)
+        return false;
+    bool served = true;
+    if (e->content) {
+        struct buf content = {0};
+        e->content(p, directory, e->name, &content);
+        *result = open_content(e->name, &content, flags);
+        buf_release(&content);
+    } else if (flags & O_NOFOLLOW) {
+        served = false;
+    } else {
+        int fd = open(p->exe, flags & ~(O_CREAT | O_EXCL));
+        *result = fd < 0 ? -errno : fd;
+    }
+    close(directory);
+    return served;
+}
+
+bool procfs_readlink(struct process *p, int dirfd, const char *path, char *target, size_t size,
+                     int64_t *result)
+{
+    if (!names_exe(dirfd, path))
+        return false;
+    size_t length = MIN(strlen(p->exe), size);
+    memcpy(target, p->exe, length);
+    *result = size ? (int64_t)length : -EINVAL;
+    return true;
+}
+
+const char *procfs_follow(struct process *p, int dirfd, const char *path)
+{
+    return names_exe(dirfd, path) ? p->exe : NULL;
+}

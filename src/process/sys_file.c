@@ -1,0 +1,154 @@
+/* Descriptors: open, close, fcntl. */
+#include "process/procfs.h"
+#include "process/serve.h"
+#include "process/strace.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Commands that libc's header does not have. */
+#define FCNTL_GETOWNER_UIDS 17
+#define FCNTL_DUPFD_QUERY   1027
+#define FCNTL_CREATED_QUERY 1028
+#define FCNTL_CANCELLK      1029
+
+/* ---- Opening ---- */
+
+/* The path to hand to the host for a file to be opened; may change `path`. */
+static const char *open_target(const struct process *p, int dirfd, char *path, uint64_t flags)
+{
+    const char *link = flags & O_NOFOLLOW ? NULL : procfs_follow((struct process *)p, dirfd, path);
+    if (link)
+        return link;
+    if (p->sysroot_fd >= 0 && !(flags & O_CREAT))
+        path_resolve(p, path);
+    return path;
+}
+
+int64_t call_openat(struct thread *t, const struct sysargs *args)
+{
+    char path[PATH_SIZE];
+    int dirfd = (int)args->a[0];
+    int error = path_from_guest(t, path, args->a[1]);
+    if (error)
+        return error;
+    int64_t result;
+    if (procfs_open(t->process, dirfd, path, (int)args->a[2], &result))
+        return result;
+    const char *target = open_target(t->process, dirfd, path, args->a[2]);
+    return host_call(t, SYS_openat, dirfd, target, args->a[2], args->a[3]);
+}
+
+int64_t call_openat2(struct thread *t, const struct sysargs *args)
+{
+    char path[PATH_SIZE];
+    struct open_how how;
+    int dirfd = (int)args->a[0];
+    if (args->a[3] < sizeof how)
+        return -EINVAL;
+    if (args->a[3] > MM_PAGE)
+        return -E2BIG;
+    if (copy_from_guest(t, &how, args->a[2], sizeof how))
+        return -EFAULT;
+    int error = path_from_guest(t, path, args->a[1]);
+    if (error)
+        return error;
+    int64_t result;
+    if (!how.resolve && procfs_open(t->process, dirfd, path, (int)how.flags, &result))
+        return result;
+    const char *target = how.resolve ? path : open_target(t->process, dirfd, path, how.flags);
+    return host_call(t, SYS_openat2, dirfd, target, guest_pointer(t, args->a[2], args->a[3]), args->a[3]);
+}
+
+/* ---- Closing ---- */
+
+int64_t call_close(struct thread *t, const struct sysargs *args)
+{
+    (void)t;
+    int64_t result = host_call_now(SYS_close, (int)args->a[0]);
+    /* The descriptor is gone even so, and doing it anew might close another thread's. */
+    return result == -EINTR ? 0 : result;
+}
+
+/* The lowest descriptor of the monitor's in [first, last], or -1. */
+static int64_t first_hidden(const struct process *p, uint64_t first, uint64_t last)
+{
+    const int hidden[] = {p->config->monitor_fd, p->sysroot_fd, strace_fd(p)};
+    int64_t lowest = -1;
+    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
+        if (hidden[i] >= 0 && (uint64_t)hidden[i] >= first && (uint64_t)hidden[i] <= last &&
+            (lowest < 0 || hidden[i] < lowest))
+            lowest = hidden[i];
+    return lowest;
+}
+
+int64_t call_close_range(struct thread *t, const struct sysargs *args)
+{
+    uint64_t first = (uint32_t)args->a[0], last = (uint32_t)args->a[1];
+    int64_t hidden, result = first > last ? -EINVAL : 0;
+    while (!result && (hidden = first_hidden(t->process, first, last)) >= 0) {
+        if ((uint64_t)hidden > first)
+            result = host_call_now(SYS_close_range, first, hidden - 1, args->a[2]);
+        first = (uint64_t)hidden + 1;
+    }
+    if (result || first > last)
+        return result;
+    return host_call_now(SYS_close_range, first, last, args->a[2]);
+}
+
+/* ---- fcntl ---- */
+
+/* The size of what the argument of a command points to, 0 when it is a value, -1 when the command is not known. */
+static int fcntl_size(int command)
+{
+    switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+    case F_GETFD:
+    case F_SETFD:
+    case F_GETFL:
+    case F_SETFL:
+    case F_GETOWN:
+    case F_SETOWN:
+    case F_GETSIG:
+    case F_SETSIG:
+    case F_GETLEASE:
+    case F_SETLEASE:
+    case F_NOTIFY:
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+    case FCNTL_DUPFD_QUERY:
+    case FCNTL_CREATED_QUERY:
+    case FCNTL_CANCELLK: return 0;
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW: return sizeof(struct flock);
+    case F_GETOWN_EX:
+    case F_SETOWN_EX: return sizeof(struct f_owner_ex);
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+    case F_SET_FILE_RW_HINT:
+    case FCNTL_GETOWNER_UIDS: return 8;
+    default: return -1;
+    }
+}
+
+int64_t call_fcntl(struct thread *t, const struct sysargs *args)
+{
+    int fd = (int)args->a[0], command = (int)args->a[1], size = fcntl_size(command);
+    if (size < 0) {
+        int64_t result = host_call_now(SYS_fcntl, fd, F_GETFD);
+        return result < 0 ? result : -EINVAL;
+    }
+    if (!size)
+        return host_call(t, SYS_fcntl, fd, command, args->a[2]);
+    return host_call(t, SYS_fcntl, fd, command, guest_pointer(t, args->a[2], (uint64_t)size));
+}

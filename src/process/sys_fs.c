@@ -1,0 +1,165 @@
+/* What files are: stat, access, readlink, chown. */
+#include "process/guest_abi.h"
+#include "process/procfs.h"
+#include "process/serve.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int existing_path_from_guest(const struct thread *t, int dirfd, char *path, uint64_t gva)
+{
+    struct process *p = t->process;
+    int error = path_from_guest(t, path, gva);
+    if (error)
+        return error;
+    const char *link = procfs_follow(p, dirfd, path);
+    if (link)
+        snprintf(path, PATH_SIZE, "%s", link);
+    else if (p->sysroot_fd >= 0)
+        path_resolve(p, path);
+    return 0;
+}
+
+/* A call about a file, made by lookup_file() for the path (NULL: none was given). */
+struct lookup {
+    struct thread *t;
+    const struct sysargs *args;
+    void *result; /* where the host puts what it finds */
+};
+
+typedef int64_t lookup_fn(const struct lookup *l, const char *path);
+
+/* Makes a call about the file that args->a[0] and a[1] name. A link itself is looked for on the host first: what a
+ * sysroot has is known by the files that its links lead to. */
+static int64_t lookup_file(const struct lookup *l, lookup_fn *call, bool follow)
+{
+    const struct process *p = l->t->process;
+    int dirfd = (int)l->args->a[0];
+    char path[PATH_SIZE];
+    int error = follow ? existing_path_from_guest(l->t, dirfd, path, l->args->a[1])
+                       : path_from_guest(l->t, path, l->args->a[1]);
+    if (error)
+        return error;
+    int64_t result = call(l, path);
+    if (result != -ENOENT || follow || p->sysroot_fd < 0)
+        return result;
+    path_resolve(p, path);
+    return call(l, path);
+}
+
+/* ---- access ---- */
+
+static int64_t access_file(const struct lookup *l, const char *path)
+{
+    return host_call(l->t, SYS_faccessat, (int)l->args->a[0], path, l->args->a[2]);
+}
+
+int64_t call_faccessat(struct thread *t, const struct sysargs *args)
+{
+    return lookup_file(&(struct lookup){t, args, NULL}, access_file, true);
+}
+
+static int64_t access_file2(const struct lookup *l, const char *path)
+{
+    return host_call(l->t, SYS_faccessat2, (int)l->args->a[0], path, l->args->a[2], l->args->a[3]);
+}
+
+int64_t call_faccessat2(struct thread *t, const struct sysargs *args)
+{
+    return lookup_file(&(struct lookup){t, args, NULL}, access_file2, !(args->a[3] & AT_SYMLINK_NOFOLLOW));
+}
+
+/* ---- stat ---- */
+
+static int64_t put_stat(struct thread *t, uint64_t gva, const struct stat *host)
+{
+    struct guest_stat guest = guest_stat(host);
+    return copy_to_guest(t, gva, &guest, sizeof guest);
+}
+
+static int64_t stat_file(const struct lookup *l, const char *path)
+{
+    return host_call(l->t, SYS_newfstatat, (int)l->args->a[0], path, l->result, (int)l->args->a[3]);
+}
+
+/* Linux takes a NULL path for an empty one since 6.11, where AT_EMPTY_PATH allows that. */
+static bool no_path(uint64_t path, uint64_t flags)
+{
+    return !path && flags & AT_EMPTY_PATH;
+}
+
+int64_t call_newfstatat(struct thread *t, const struct sysargs *args)
+{
+    struct stat host;
+    const struct lookup l = {t, args, &host};
+    int64_t result = no_path(args->a[1], args->a[3])
+                         ? stat_file(&l, "")
+                         : lookup_file(&l, stat_file, !(args->a[3] & AT_SYMLINK_NOFOLLOW));
+    return result ? result : put_stat(t, args->a[2], &host);
+}
+
+int64_t call_fstat(struct thread *t, const struct sysargs *args)
+{
+    struct stat host;
+    int64_t result = host_call(t, SYS_fstat, (int)args->a[0], &host);
+    return result ? result : put_stat(t, args->a[1], &host);
+}
+
+static int64_t statx_file(const struct lookup *l, const char *path)
+{
+    return host_call(l->t, SYS_statx, (int)l->args->a[0], path, (int)l->args->a[2], l->args->a[3], l->result);
+}
+
+int64_t call_statx(struct thread *t, const struct sysargs *args)
+{
+    const struct lookup l = {t, args, guest_pointer(t, args->a[4], sizeof(struct statx))};
+    if (no_path(args->a[1], args->a[2]))
+        return statx_file(&l, "");
+    return lookup_file(&l, statx_file, !(args->a[2] & AT_SYMLINK_NOFOLLOW));
+}
+
+/* ---- readlink ---- */
+
+static int64_t read_link(const struct lookup *l, const char *path)
+{
+    return host_call(l->t, SYS_readlinkat, (int)l->args->a[0], path, l->result, (int)l->args->a[3]);
+}
+
+int64_t call_readlinkat(struct thread *t, const struct sysargs *args)
+{
+    char path[PATH_SIZE], target[PATH_SIZE];
+    int size = (int)args->a[3];
+    if (size <= 0)
+        return -EINVAL;
+    int error = path_from_guest(t, path, args->a[1]);
+    if (error)
+        return error;
+    int64_t length;
+    if (!procfs_readlink(t->process, (int)args->a[0], path, target, MIN((size_t)size, sizeof target),
+                         &length))
+        return lookup_file(&(struct lookup){t, args, guest_pointer(t, args->a[2], (uint64_t)size)}, read_link,
+                           false);
+    if (length > 0 && copy_to_guest(t, args->a[2], target, (size_t)length))
+        return -EFAULT;
+    return length;
+}
+
+/* ---- chown ---- */
+
+/* Inside a user namespace with one id, the others do not exist: giving them a file succeeds without effect. */
+static int64_t forgive_owner(const struct thread *t, int64_t result)
+{
+    return t->process->config->fake_ids && (result == -EINVAL || result == -EPERM) ? 0 : result;
+}
+
+int64_t call_fchownat(struct thread *t, const struct sysargs *args)
+{
+    return forgive_owner(t, host_call(t, SYS_fchownat, (int)args->a[0], guest_pointer(t, args->a[1], 1),
+                                      args->a[2], args->a[3], (int)args->a[4]));
+}
+
+int64_t call_fchown(struct thread *t, const struct sysargs *args)
+{
+    return forgive_owner(t, host_call(t, SYS_fchown, (int)args->a[0], args->a[1], args->a[2]));
+}

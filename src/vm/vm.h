@@ -1,0 +1,22 @@
+/* The VM as an object: what guise_vm_set() was told, as run.c needs it.
+ * Threads: one at a time. Lifetime: guise_vm_new() ... guise_vm_free(); strings are owned. */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "vm/list.h"
+
+#include <guise.h>
+#include <stdint.h>
+
+struct guise_vm {
+    enum guise_kind kind;
+    char *program, *argv0, *execfn, *cwd, *sysroot, *root, *monitor;
+    char *engine, *cpu, *strace, *stats, *address_bits, *fake_ids; /* valid text, as given */
+    struct list args, env, binds;
+    uint64_t extensions;
+    unsigned bits;
+    bool hold_mounts; /* root_hold_mounts() after the root was entered */
+    int pid;          /* of a started guest, 0: none */
+};
+
+#endif

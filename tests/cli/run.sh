@@ -1,0 +1,171 @@
+#!/bin/sh
+# guise run: status, arguments, environment, roots.
+. "$(dirname "$0")/tap.sh"
+if ! have_compiler; then
+    echo '1..0 # SKIP no riscv64 cross compiler'
+    exit 0
+fi
+
+compile show <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    char cwd[4096];
+    for (int i = 0; i < argc; i++)
+        printf("[%s]", argv[i]);
+    printf(" %s %s %d\n", getcwd(cwd, sizeof(cwd)), getenv("GUISE_TEST") ? getenv("GUISE_TEST") : "unset", getuid());
+}
+C
+compile end <<'C'
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+int main(int argc, char **argv)
+{
+    if (argc > 2)
+        raise(atoi(argv[2]));
+    return atoi(argv[1]);
+}
+C
+# Runs itself again N times, the last one prints how it was called.
+compile again <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    char left[16];
+    int n = atoi(argv[1]), status = 0;
+    if (n == 0)
+        return printf("%s done as %d\n", argv[0], getuid()) < 0;
+    snprintf(left, sizeof(left), "%d", n - 1);
+    if (fork() == 0) {
+        execl(argv[2], "child", left, argv[2], NULL);
+        perror("exec");
+        _exit(1);
+    }
+    wait(&status);
+    return WEXITSTATUS(status);
+}
+C
+
+try "$guise" run ./show a 'b c' --root
+is 'arguments are the program'"'s" "[./show][a][b c][--root] $tmp unset $(id -u)" "$out"
+is 'no output of its own' '' "$err"
+try "$guise" run -- ./show --
+is '-- ends the options' "[./show][--] $tmp unset $(id -u)" "$out"
+try "$guise" run --argv0 other ./show
+like 'argv0' '\[other\] *' "$out"
+try "$guise" run --cwd / "$tmp/show"
+like 'cwd' '*show\] / unset *' "$out"
+try "$guise" run --env GUISE_TEST=1 --env GUISE_TEST=2 ./show
+like 'env sets' '* 2 *' "$out"
+GUISE_TEST=3
+export GUISE_TEST
+try "$guise" run ./show
+like 'the environment is handed down' '* 3 *' "$out"
+try "$guise" run --env GUISE_TEST ./show
+like 'env removes' '* unset *' "$out"
+unset GUISE_TEST
+try env PATH="$tmp" "$guise" run show
+like 'PATH is searched' '\[show\] *' "$out"
+
+for n in 0 1 42 255; do
+    try "$guise" run ./end $n
+    is "exit status $n" $n "$status"
+done
+for n in 9 15; do
+    try sh -c '"$1" run ./end 0 $2; echo $?' sh "$guise" $n
+    is "death by signal $n" $((128 + n)) "$out"
+done
+
+try "$guise" run ./none
+is 'a missing program: 127' 127 "$status"
+like 'a missing program: the message' 'guise: ./none*' "$err"
+try "$guise" run no-such-program
+is 'missing in PATH: 127' 127 "$status"
+try "$guise" run /
+is 'a directory: 126' 126 "$status"
+try "$guise" run "$guise"
+is 'a program of the host: 126' 126 "$status"
+like 'a program of the host: the message' '*this is an x86-64 program*' "$err"
+echo hello >text
+chmod +x text
+try "$guise" run ./text
+is 'a text: 126' 126 "$status"
+
+try "$guise" run ./again 3 "$tmp/again"
+is 'programs started by the program' "child done as $(id -u)" "$out"
+
+# ---- roots ----
+mkdir -p root/bin root/proc other
+cp show again root/bin
+echo shown >other/file
+compile cat <<'C'
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    FILE *f = fopen(argv[1], "r");
+    int c;
+    if (!f)
+        return 1;
+    while ((c = getc(f)) != EOF)
+        putchar(c);
+}
+C
+cp cat root/bin
+
+roots() { # roots WHO COMMAND...: the prefix makes it run as WHO
+    who=$1
+    shift
+    try "$@" "$guise" run --root "$tmp/root" show x
+    is "$who: a root directory" '[show][x] / unset 0' "$out"
+    is "$who: no messages" '' "$err"
+    try "$@" "$guise" run --root "$tmp/root" --cwd /bin ./show
+    is "$who: a directory inside the root" '[./show] /bin unset 0' "$out"
+    try "$@" "$guise" run --root "$tmp/root" cat /etc/passwd
+    is "$who: the host's files are out of sight" 1 "$status"
+    try "$@" "$guise" run --root "$tmp/root" cat /proc/self/comm
+    is "$who: /proc is there" cat "$out"
+    try "$@" "$guise" run --root "$tmp/root" none
+    is "$who: not found in the root" 127 "$status"
+    if is_static; then
+        try "$@" "$guise" run --root "$tmp/root" again 3 /bin/again
+        is "$who: programs started inside the root" 'child done as 0' "$out"
+    else
+        skip "$who: programs started inside the root" 'a build with sanitizers is dynamic'
+    fi
+}
+
+try unshare -Ur true
+if [ "$status" != 0 ] && [ "$(id -u)" != 0 ]; then
+    skip 'roots' 'user namespaces are forbidden here'
+else
+    roots "$(id -un)"
+    try "$guise" run --root "$tmp/root" --bind "$tmp/other:/new/place" cat /new/place/file
+    is 'bind makes the place' shown "$out"
+    try "$guise" run --root "$tmp/root" --bind "$tmp/other/file:/a-file" cat /a-file
+    is 'bind of a file' shown "$out"
+    try "$guise" run --root "$tmp/root" --bind "$tmp/none:/x" cat /x
+    like 'bind of nothing' 'guise: --bind */none*' "$err"
+    try "$guise" run --root "$tmp/root" --bind "$tmp/other:x" cat /x
+    is 'bind to a relative path' 125 "$status"
+    ln -s "$tmp/other" root/out
+    try "$guise" run --root "$tmp/root" --bind "$tmp/show:/out/file" cat /out/file
+    is 'a link in the root does not lead a bind out of it' shown "$(cat other/file)"
+    is 'nothing stays mounted' '' "$(grep "$tmp" /proc/self/mounts)"
+fi
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups unshare -Ur true 2>/dev/null; then
+    roots 'an ordinary user' setpriv --reuid=65534 --regid=65534 --clear-groups
+else
+    skip 'roots as an ordinary user' 'not root, or no user namespaces'
+fi
+try "$guise" run --root no-such-image sh
+is 'an image that is not there: 127' 127 "$status"
+like 'an image that is not there: what to do' '*guise image pull*' "$err"
+try "$guise" run --bind /tmp ./show
+like 'bind without root' '*needs --root*' "$err"
+finish
