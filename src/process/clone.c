@@ -150,14 +150,16 @@ static int64_t clone_thread(struct thread *t, const struct request *r)
     if (!birth.child)
         return -EAGAIN;
     sem_init(&birth.done, 0, 0);
-    birth.result = start_host_thread(&birth);
-    if (birth.result == 0)
+    int64_t result = start_host_thread(&birth);
+    if (result == 0) {
         while (sem_wait(&birth.done))
             ;
+        result = birth.result;
+    }
     sem_destroy(&birth.done);
-    if (birth.result < 0)
+    if (result < 0)
         thread_free(birth.child);
-    return birth.result;
+    return result;
 }
 
 /* ---- vfork ---- */

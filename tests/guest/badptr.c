@@ -255,6 +255,7 @@ static void try(const struct call *call, int argument, const char *kind, const v
     memcpy(a, call->arguments, sizeof a);
     a[argument] = P(pointer);
     memset(buffer, 0, sizeof buffer);
+    *edge = 'a';
     *(unsigned *)(buffer + 1000) = 110;        /* the length of accept4; F_RDLCK is 0 */
     *(unsigned *)(buffer + 1200) = 0x20080522; /* capget's version */
     *(long *)(buffer + 3000) = 1;              /* a message's type */
@@ -300,7 +301,6 @@ static void set_up(void)
     munmap(p + PAGE, 2 * PAGE);
     unmapped = p + PAGE + 64;
     edge = p + PAGE - 1;
-    *edge = 'a';
     read_only = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     enter_scratch();
     file = (int)MUST(open("file", O_RDWR | O_CREAT, 0644));
@@ -310,6 +310,7 @@ static void set_up(void)
     MUST(pipe2(tube, O_NONBLOCK));
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, datagram));
+    MUST(bind(datagram[1], (struct sockaddr *)&(struct sockaddr_un){AF_UNIX, "name"}, sizeof address));
     epoll = (int)MUST(epoll_create1(0));
     MUST(epoll_ctl(epoll, EPOLL_CTL_ADD, tube[0], &event));
     inotify = (int)MUST(inotify_init1(0));

@@ -1,3 +1,4 @@
+/* How a word is taken apart is drawn in tables.h. */
 #include "base/util.h"
 #include "isa/riscv/isa.h"
 #include "isa/riscv/tables.h"
@@ -15,7 +16,7 @@ static uint64_t piece(const struct rv_shape *shape, uint32_t word, unsigned i)
 /* Written out because the loop is not unrolled everywhere; most time of a decode is spent here. */
 static uint64_t gather(const struct rv_shape *shape, uint32_t word)
 {
-    _Static_assert(RV_PIECES == 6, "one line for each two");
+    _Static_assert(RV_PIECES == 6, "each piece is listed");
     return shape->fixed | piece(shape, word, 0) | piece(shape, word, 1) | piece(shape, word, 2) |
            piece(shape, word, 3) | piece(shape, word, 4) | piece(shape, word, 5);
 }

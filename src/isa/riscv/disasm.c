@@ -1,3 +1,4 @@
+/* Instructions as text. What is written between operands comes from the formats in riscv.isa. */
 #include "isa/riscv/isa.h"
 #include "isa/riscv/tables.h"
 

@@ -1,3 +1,4 @@
+/* Decoding backwards: see tables.h. */
 #include "isa/riscv/isa.h"
 #include "isa/riscv/tables.h"
 

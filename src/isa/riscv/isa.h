@@ -7,7 +7,7 @@
 #ifndef ISA_RISCV_ISA_H
 #define ISA_RISCV_ISA_H
 
-#include "rv_rows.h" /* generated: enum rv_op { RV_INVALID, RV_ADDI, ..., RV_C_ADDI, ..., RV_ROW_COUNT }, enum rv_ext */
+#include "rv_rows.h" /* generated: enum rv_op { RV_INVALID, RV_ADDI, ..., RV_OP_COUNT, ..., RV_ROW_COUNT }, rv_ext, rv_csr */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ struct rv_insn {
     uint8_t rs1, rs2; /* for CSR immediates rs1 is the 5-bit zero-extended value */
     uint8_t rs3;
     uint8_t rm;    /* floating point: rounding mode field; atomics: aq << 1 | rl */
-    uint8_t aux;   /* row-specific small field: fence pred << 4 | succ (its fm is in imm), number of mop.r, mop.rr, c.mop */
+    uint8_t aux;   /* fence: pred << 4 | succ (fm is in imm); mop.r, mop.rr, c.mop: the number */
     int32_t imm;   /* sign-extended immediate, shift amount, CSR number */
     uint32_t word; /* as fetched; upper half 0 for 2 bytes */
 };
@@ -52,7 +52,7 @@ int rv_disasm(const struct rv_insn *insn, uint64_t pc, char *text, size_t size);
 
 const char *rv_op_name(unsigned op);      /* "c.addi" */
 unsigned rv_op_flags(unsigned op);        /* enum rv_flag */
-enum rv_ext rv_op_ext(unsigned op);       /* the extension the row belongs to */
+enum rv_ext rv_op_ext(unsigned op);       /* a compressed row needs its own and that of what it expands to */
 const char *rv_ext_name(enum rv_ext ext); /* "zba" */
 
 #endif

@@ -51,5 +51,6 @@ int main(int argc, char **argv)
     isa_check(isa);
     write_file(argv[2], isa, write_rows);
     write_file(argv[3], isa, write_tables);
+    free(isa);
     return 0;
 }

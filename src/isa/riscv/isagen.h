@@ -1,4 +1,4 @@
-/* isagen: what riscv.isa says, in memory. A tool of the build; it runs once and leaves its memory to the system.
+/* isagen: what riscv.isa says, in memory. A tool of the build; it runs once.
  *
  *     riscv.isa --isagen_read--> struct isa --isagen_check--> struct isa --isagen_write--> rv_rows.h, rv_tables.inc
  *                                lines, alone                 resolved
@@ -73,8 +73,8 @@ struct row {
     unsigned flags;
     char within_name[NAME_SIZE];
     const struct row *within;
-    const char *expansion; /* text, or NULL */
-    const struct row *op;  /* what it expands to, or itself */
+    char expansion[64];   /* text, empty when there is none */
+    const struct row *op; /* what it expands to, or itself */
     struct binding binding[MAX_BINDINGS];
     unsigned bindings;
     uint64_t fixed; /* lanes of operands that the expansion gives as constants */

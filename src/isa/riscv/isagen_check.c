@@ -16,7 +16,9 @@ static struct row *find_row(struct isa *isa, const char *name)
 /* Uncompressed rows first, each kind in the order of the text. */
 static void sort_rows(struct isa *isa)
 {
-    struct row *sorted = calloc(isa->rows, sizeof *sorted);
+    struct row *sorted = calloc(isa->rows + 1, sizeof *sorted);
+    if (!sorted)
+        fail(isa, 0, "out of memory");
     unsigned count = 0;
     for (unsigned bits = 32; bits >= 16; bits -= 16) {
         for (unsigned i = 0; i < isa->rows; i++)
@@ -142,7 +144,7 @@ static void format_skeleton(const struct format *format, char *skeleton)
 static void bind_expansion(struct isa *isa, struct row *row)
 {
     char word[NAME_SIZE], wanted[128] = "", found[128] = "";
-    const char *text = row->expansion + strspn(row->expansion, " ");
+    const char *text = row->expansion;
     size_t length = strcspn(text, " ");
     snprintf(word, sizeof word, "%.*s", (int)length, text);
     text += length;
@@ -175,7 +177,7 @@ static void bind_field(struct isa *isa, struct row *row, const struct field *fie
 static void bind_row(struct isa *isa, struct row *row)
 {
     row->op = row;
-    if (row->expansion)
+    if (row->expansion[0])
         bind_expansion(isa, row);
     for (unsigned i = 0; i < row->format->parts; i++)
         bind_field(isa, row, row->format->part[i].field);

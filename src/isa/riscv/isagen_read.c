@@ -379,7 +379,10 @@ static void read_row(struct isa *isa, const char *name, char *text)
     char *arrow = strstr(text, "=>");
     if (arrow) {
         *arrow = '\0';
-        row->expansion = strdup(arrow + 2);
+        arrow += 2 + strspn(arrow + 2, " \t");
+        if (strlen(arrow) >= sizeof row->expansion)
+            fail(isa, isa->line, "the expansion is too long");
+        strcpy(row->expansion, arrow);
     }
     row->format = find_format(isa, read_pattern(isa, row, &text));
     row->ext = find_extension(isa, need_word(isa, &text, "the extension"));
@@ -389,7 +392,7 @@ static void read_row(struct isa *isa, const char *name, char *text)
         else
             read_flag(isa, row, word);
     }
-    if ((row->bits == 16) != (row->expansion != NULL))
+    if ((row->bits == 16) != (row->expansion[0] != '\0'))
         fail(isa, isa->line, "compressed instructions, and no others, have an expansion");
 }
 

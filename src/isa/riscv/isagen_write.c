@@ -103,8 +103,8 @@ static unsigned depth(const struct row *row)
 static void write_pattern(const struct row *row, FILE *out)
 {
     char name[NAME_SIZE], op[NAME_SIZE];
-    fprintf(out, "    {0x%08x, 0x%08x, 0x%08x, %d, RV_%s, RV_%s, %u},\n", row->mask, row->match, row->nonzero,
-            !row->nonzero, upper(row->name, name), upper(row->op->name, op), row->shape);
+    fprintf(out, "    {0x%08x, 0x%08x, 0x%08x, %d, %u, RV_%s, RV_%s},\n", row->mask, row->match, row->nonzero,
+            !row->nonzero, row->shape, upper(row->op->name, op), upper(row->name, name));
 }
 
 enum { MAX_DEPTH = 4, MAX_LIST = 128 };
@@ -143,7 +143,7 @@ static unsigned write_list(const struct list *list, FILE *out)
 {
     for (unsigned i = 0; i < list->count; i++)
         write_pattern(list->row[i], out);
-    fprintf(out, "    {0, 0, 0, 1, RV_INVALID, RV_INVALID, 0},\n");
+    fprintf(out, "    {0, 0, 0, 1, 0, RV_INVALID, RV_INVALID},\n");
     return list->count + 1;
 }
 

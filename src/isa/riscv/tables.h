@@ -76,7 +76,8 @@ static inline uint32_t rv_bucket16(uint32_t word)
  * patterns are in order of precedence and end with one that every word matches, of row RV_INVALID. */
 struct rv_pattern {
     uint32_t mask, match, checked;
-    uint16_t reserved, row, op, shape;
+    uint16_t reserved, shape;
+    uint16_t op, row; /* as in struct rv_insn, so that they are copied at once */
 };
 
 struct rv_shape {
