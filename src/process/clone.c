@@ -75,12 +75,10 @@ static void store_tids(const struct thread *child, const struct request *r)
         store_int(child, r->child_tid, child->tid);
 }
 
-/* A copy of the calling thread for a child in the same memory. The guest's FPU state is put into the hart for that. */
+/* A copy of the calling thread for a child in the same memory. */
 static struct thread *copy_thread(struct thread *t, struct process *p, const struct request *r)
 {
-    hart_fpu_leave(&t->hart);
     struct thread *child = thread_new(p, t, t->sigmask);
-    hart_fpu_enter(&t->hart);
     if (child)
         start_registers(child, r);
     return child;

@@ -252,13 +252,13 @@ bool mm_check(struct mm *mm, uint64_t address, uint64_t length, int prot)
     return at >= end;
 }
 
-bool mm_executable(void *context, uint64_t address, uint64_t *end, bool *writable)
+bool mm_executable(void *context, uint64_t address, uint64_t *end, bool *changeable)
 {
     struct mm_region r;
     if (!mm_find(context, address, &r) || r.start > address || !(r.prot & PROT_EXEC))
         return false;
     *end = r.end;
-    *writable = r.prot & PROT_WRITE;
+    *changeable = (r.prot & PROT_WRITE) || r.shared;
     return true;
 }
 

@@ -95,7 +95,7 @@ bool mm_find(struct mm *mm, uint64_t address, struct mm_region *region);
 bool mm_check(struct mm *mm, uint64_t address, uint64_t length, int prot);
 
 /* struct code_ops.executable */
-bool mm_executable(void *mm, uint64_t address, uint64_t *end, bool *writable);
+bool mm_executable(void *mm, uint64_t address, uint64_t *end, bool *changeable);
 
 /* Copies between the monitor and the guest for code that serves no thread: program loading and /proc. 0 or -EFAULT. */
 int mm_read(const struct mm *mm, void *to, uint64_t address, uint64_t size);

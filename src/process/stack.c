@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -190,27 +189,6 @@ static uint64_t fill(struct process *p, const struct elf_image *image, const cha
     return push(b, vector, words * sizeof(uint64_t));
 }
 
-/* Tells the host's kernel where the guest has its arguments, so that /proc/PID/cmdline, environ and stat of this process
- * show the guest to everybody (ps, pgrep), as the guest changes them. Where the kernel was built without this, only the
- * guest itself sees them right (procfs.c). The monitor keeps its own heap. */
-static void publish(const struct process *p)
-{
-    uint64_t base = mm_base(p->mm), heap = (uint64_t)sbrk(0);
-    struct prctl_mm_map map = {.start_code = base + p->start_code,
-                               .end_code = base + p->end_code,
-                               .start_data = base + p->end_code,
-                               .end_data = base + p->end_code + 1,
-                               .start_brk = heap,
-                               .brk = heap,
-                               .start_stack = base + p->stack_start,
-                               .arg_start = base + p->arg_start,
-                               .arg_end = base + p->arg_end,
-                               .env_start = base + p->env_start,
-                               .env_end = base + p->env_end,
-                               .exe_fd = UINT32_MAX};
-    prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0);
-}
-
 static int map_stack(struct process *p, const struct elf_image *image, struct guise_error *err)
 {
     const struct mm_layout *layout = mm_layout(p->mm);
@@ -253,7 +231,5 @@ int stack_build(struct process *p, const struct elf_image *image, uint64_t *sp, 
     }
     free(vector);
     free(b.data);
-    if (!status)
-        publish(p);
     return status;
 }

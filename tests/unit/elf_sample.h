@@ -6,6 +6,7 @@
 #define TESTS_ELF_SAMPLE_H
 
 #include <elf.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 

@@ -311,11 +311,11 @@ static struct unit *build(struct code *code, uint64_t pc)
 {
     uint8_t source[UNIT_BYTES];
     uint64_t end;
-    bool writable;
+    bool changeable;
     struct unit *u = table_find(code->table, pc);
     if (u)
         return u;
-    if (!code->ops->executable(code->context, pc, &end, &writable))
+    if (!code->ops->executable(code->context, pc, &end, &changeable))
         return NULL;
     size_t size = MIN(end - pc, sizeof(source));
     size -= host_copy(source, (const void *)(code->mem_base + pc), size);
@@ -325,16 +325,16 @@ static struct unit *build(struct code *code, uint64_t pc)
     if (!predecode(d, source, (unsigned)size, pc, code->extensions))
         return NULL;
     u = allocate(code, sizeof(*u) + d->cell_count * (sizeof(union cell) + sizeof(struct cell_info)) +
-                           (writable ? d->bytes : 0));
+                           (changeable ? d->bytes : 0));
     if (!u)
         return NULL;
     u->pc = pc;
     u->bytes = (uint16_t)d->bytes;
     u->cell_count = (uint16_t)d->cell_count;
-    u->writable = writable;
+    u->changeable = changeable;
     memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
     memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
-    if (writable)
+    if (changeable)
         memcpy(unit_source(u), source, d->bytes);
     struct unit **list = page_list(code, pc >> PAGE_SHIFT);
     u->page_next = *list;
@@ -361,8 +361,8 @@ const union cell *code_find(struct code *code, uint64_t pc)
 uint64_t code_fetch_fault(struct code *code, uint64_t pc)
 {
     uint64_t end;
-    bool writable;
-    return code->ops->executable(code->context, pc, &end, &writable) && end - pc < 4 ? end : pc;
+    bool changeable;
+    return code->ops->executable(code->context, pc, &end, &changeable) && end - pc < 4 ? end : pc;
 }
 
 const struct unit *code_locate(const union cell *cell, struct cell_info *info)
@@ -416,7 +416,7 @@ static bool changed(const struct code *code, const struct unit *u, uint64_t star
 {
     (void)start, (void)end;
     uint8_t now[UNIT_BYTES];
-    if (!u->writable)
+    if (!u->changeable)
         return false;
     return host_copy(now, (const void *)(code->mem_base + u->pc), u->bytes) != 0 ||
            memcmp(now, unit_source(u), u->bytes) != 0;

@@ -16,8 +16,9 @@ struct code;
 /* What predecoding needs to know of the address space. */
 struct code_ops {
     /* If guest memory at `address` may be executed: stores the end (exclusive) of the executable range that holds it and
-     * whether the guest may also write there without remapping, and returns true. */
-    bool (*executable)(void *context, uint64_t address, uint64_t *end, bool *writable);
+     * whether its bytes may change without a code_invalidate(): the guest can write there, or elsewhere to the same
+     * memory. Returns true then. */
+    bool (*executable)(void *context, uint64_t address, uint64_t *end, bool *changeable);
 };
 
 /* `extensions` is a bit set of enum rv_ext; a row of another extension is an illegal instruction. */
@@ -28,7 +29,7 @@ void code_free(struct code *code);
 /* Forgets what was decoded from [start, end): after munmap, a new mapping, mprotect, or an instruction-cache flush. */
 void code_invalidate(struct code *code, uint64_t start, uint64_t end);
 
-/* A FENCE.I: forgets units of writable pages whose guest bytes have changed. */
+/* A FENCE.I: forgets units whose guest bytes have changed (those that can). */
 void code_fence(struct code *code);
 
 /* Before fork() and after it in the child (and parent): no lock may be left held by a thread that is gone. */

@@ -2,7 +2,7 @@
  *
  * A unit is one predecoded piece of guest code: entered at its first cell alone, left at any taken branch or at its end.
  *
- *   struct unit | cell cell cell ... | cell_info for each cell | the guest's bytes (writable pages only)
+ *   struct unit | cell cell cell ... | cell_info for each cell | the guest's bytes (where they may change)
  *
  * A cell has 16 bytes: the handler's address, register numbers, an immediate. What does not fit is in a second, operand
  * cell. Branches and jumps have a link there: the first cell of the unit they lead to, or of a stub that finds it.
@@ -59,7 +59,7 @@ struct unit {
     struct unit *page_next;    /* in the list of units that start in a page of this hash */
     uint16_t bytes;            /* of guest code */
     uint16_t cell_count;
-    bool writable; /* the guest can write to this code: FENCE.I compares it */
+    bool changeable; /* without a code_invalidate(): FENCE.I compares the bytes */
     union cell cells[];
 };
 
