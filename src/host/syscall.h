@@ -14,8 +14,8 @@ long host_syscall(long number, long a, long b, long c, long d, long e, long f);
 
 /* A system call that a signal can always stop. If *pending is nonzero before the kernel is entered, nothing is done and
  * -HOST_ERESTART is returned; there is no window between the look at *pending and the entry (host_syscall_rewind). */
-long host_syscall_interruptible(const _Atomic uint32_t *pending, long number, long a, long b, long c, long d, long e,
-                                long f);
+long host_syscall_interruptible(const _Atomic uint32_t *pending, long number, long a, long b, long c, long d,
+                                long e, long f);
 
 /* For a signal handler that has set *pending: when the interrupted pc lies between the look at *pending and the entry,
  * changes the ucontext's pc so that the call returns -HOST_ERESTART instead of sleeping. */

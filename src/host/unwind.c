@@ -1,5 +1,7 @@
 #include "host/unwind.h"
 
+#include "host/sanitize.h"
+
 #include <ucontext.h>
 
 __asm__(".pushsection .text\n"
@@ -35,4 +37,5 @@ void host_unwind_to(const struct host_unwind *mark, void *ucontext)
     regs[REG_RSP] = (greg_t)mark->rsp;
     regs[REG_RIP] = (greg_t)mark->rip;
     regs[REG_RAX] = 1;
+    host_sanitize_leave_frames();
 }

@@ -1,15 +1,15 @@
 /* New threads and processes. Three kinds, by flags:
  *
- *   CLONE_THREAD              a thread of this process: a host thread made by libc, which gives it what monitor code needs
- *   CLONE_VM | CLONE_VFORK    a process in this memory until it calls execve() or exits: the host's vfork
- *   without CLONE_VM          a process of its own: fork(), or the host's clone() for what fork() cannot ask for
+ *   CLONE_THREAD       a thread of this process: a host thread made by libc, which gives it what monitor code needs
+ *   CLONE_VM           a process in this memory until it calls execve() or exits, with CLONE_VFORK its parent waits
+ *   without CLONE_VM   a process of its own: fork(), or the host's clone() for what fork() cannot ask for
  *
- * A process that shares memory with its parent and runs beside it (CLONE_VM alone) would need a second host process inside
- * one libc: EINVAL. */
+ * A process that shares its parent's signal actions (CLONE_SIGHAND without CLONE_THREAD) is refused: EINVAL. */
 #include "process/thread.h"
 
 #include "base/util.h"
 #include "cpu/riscv/code.h"
+#include "host/sanitize.h"
 #include "process/serve.h"
 #include "process/signal.h"
 #include "process/uaccess.h"
@@ -84,14 +84,47 @@ static struct thread *copy_thread(struct thread *t, struct process *p, const str
     return child;
 }
 
+/* ---- Host threads ---- */
+
+/* How a new host thread tells its maker of the child's id or of -errno. Lives on the maker's stack until then. */
+struct birth {
+    sem_t told;
+    int64_t result;
+};
+
+static void birth_tell(struct birth *birth, int64_t result)
+{
+    birth->result = result;
+    sem_post(&birth->told);
+}
+
+/* Starts main(argument), which tells `birth`, and returns what it tells. */
+static int64_t start_host_thread(void *(*main)(void *), void *argument, struct birth *birth)
+{
+    pthread_attr_t attr;
+    pthread_t ignored;
+    sem_init(&birth->told, 0, 0);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, MAX(STACK_SIZE, (size_t)sysconf(_SC_THREAD_STACK_MIN) + STACK_SIZE / 2));
+    int error = pthread_create(&ignored, &attr, main, argument);
+    pthread_attr_destroy(&attr);
+    int64_t result = -EAGAIN; /* whatever the host lacks, that is the guest's word for it */
+    if (!error) {
+        while (sem_wait(&birth->told))
+            ;
+        result = birth->result;
+    }
+    sem_destroy(&birth->told);
+    return result;
+}
+
 /* ---- Threads ---- */
 
-/* Lives on the parent's stack until the child has posted. */
-struct birth {
+struct thread_start {
     struct thread *child;
     const struct request *request;
-    sem_t done;
-    int64_t result; /* the child's tid or -errno */
+    struct birth birth;
 };
 
 /* What libc's threads always share, the guest need not. */
@@ -101,68 +134,60 @@ static int64_t unshare_unwanted(const struct request *r)
     return apart ? host_call_now(SYS_unshare, apart) : 0;
 }
 
-static bool be_born(struct birth *birth, jmp_buf *end)
+/* `start` is gone when its maker has been told. */
+static bool be_born(struct thread_start *start, jmp_buf *end)
 {
-    struct thread *t = birth->child;
-    int64_t error = unshare_unwanted(birth->request);
+    struct thread *t = start->child;
+    int64_t error = unshare_unwanted(start->request);
     if (!error) {
         thread_adopt(t);
         t->end = end;
-        store_tids(t, birth->request);
+        store_tids(t, start->request);
     }
-    birth->result = error ? error : t->tid;
-    sem_post(&birth->done);
+    birth_tell(&start->birth, error ? error : t->tid);
     return !error;
 }
 
-static void *thread_main(void *birth)
+static void *thread_main(void *start)
 {
     jmp_buf end;
-    if (setjmp(end) == 0 && be_born(birth, &end)) {
+    if (setjmp(end) == 0 && be_born(start, &end)) {
         signal_set_mask(current, current->sigmask);
         thread_run(current);
     }
     return NULL;
 }
 
-static int start_host_thread(struct birth *birth)
-{
-    pthread_attr_t attr;
-    pthread_t ignored;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, MAX(STACK_SIZE, (size_t)sysconf(_SC_THREAD_STACK_MIN) + STACK_SIZE / 2));
-    int error = pthread_create(&ignored, &attr, thread_main, birth);
-    pthread_attr_destroy(&attr);
-    return error ? -EAGAIN : 0; /* whatever the host lacks, that is the guest's word for it */
-}
-
 static int64_t clone_thread(struct thread *t, const struct request *r)
 {
-    if (r->flags & (CLONE_NAMESPACES | CLONE_VFORK | CLONE_PIDFD) || r->set_tid_size ||
-        (r->flags & CLONE_INTO_CGROUP))
+    if ((r->flags & (CLONE_NAMESPACES | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP)) || r->set_tid_size)
         return -EINVAL;
     if (t->process->vforked)
         return -EAGAIN; /* its libc is its parent's */
-    struct birth birth = {.child = copy_thread(t, t->process, r), .request = r};
-    if (!birth.child)
+    struct thread_start start = {.child = copy_thread(t, t->process, r), .request = r};
+    if (!start.child)
         return -EAGAIN;
-    sem_init(&birth.done, 0, 0);
-    int64_t result = start_host_thread(&birth);
-    if (result == 0) {
-        while (sem_wait(&birth.done))
-            ;
-        result = birth.result;
-    }
-    sem_destroy(&birth.done);
+    int64_t result = start_host_thread(thread_main, &start, &start.birth);
     if (result < 0)
-        thread_free(birth.child);
+        thread_free(start.child);
     return result;
 }
 
-/* ---- vfork ---- */
+/* ---- Processes in the same memory ---- */
 
-/* The child has a process object of its own; mm and code are its parent's, who waits. */
+/* The child runs on the maker's thread-local data (`current` too), for which the maker must stand still meanwhile: the
+ * calling thread itself for vfork, else a host thread that is made for this alone and waits in its place. */
+struct sharing {
+    struct process *process, *parent; /* the child's own object, owned; its parent's, borrowed */
+    struct thread *child;             /* owned */
+    void *stack;                      /* owned: the host's, for the child */
+    struct host_stack maker_stack;
+    struct request request;
+    int pidfd;
+    struct birth *birth; /* NULL for vfork */
+};
+
+/* mm and code stay the parent's. */
 static struct process *copy_process(struct process *p)
 {
     struct process *copy = malloc(sizeof(*copy));
@@ -181,73 +206,120 @@ static struct process *copy_process(struct process *p)
     return copy;
 }
 
-struct vfork {
-    struct process *process;
-    struct thread *child;
-    void *stack;
-    const struct request *request;
-    int pidfd;
-};
-
-static int vfork_main(void *argument)
+static void sharing_release(struct sharing *s)
 {
-    const struct vfork *v = argument;
-    struct thread *t = v->child;
+    if (s->child)
+        thread_free(s->child);
+    if (s->stack != MAP_FAILED)
+        munmap(s->stack, STACK_SIZE);
+    free(s->process);
+}
+
+static int sharing_init(struct sharing *s, struct thread *t, const struct request *r)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+    *s = (struct sharing){
+        .process = copy_process(t->process), .parent = t->process, .request = *r, .pidfd = -1};
+    s->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (s->process)
+        s->child = copy_thread(t, s->process, r);
+    if (s->child && s->stack != MAP_FAILED) {
+        if (r->flags & CLONE_VFORK)
+            s->child->altstack = t->altstack;
+        return 0;
+    }
+    sharing_release(s);
+    return -ENOMEM;
+}
+
+static int sharing_main(void *argument)
+{
+    struct sharing *s = argument;
+    struct thread *t = s->child;
+    s->maker_stack = host_sanitize_switch((struct host_stack){s->stack, STACK_SIZE}, true);
     thread_adopt(t);
-    store_tids(t, v->request);
-    if (v->request->flags & CLONE_PIDFD)
-        store_int(t, v->request->pidfd, v->pidfd);
-    if (v->request->flags & CLONE_CLEAR_SIGHAND)
+    store_tids(t, &s->request);
+    if (s->request.flags & CLONE_PIDFD)
+        store_int(t, s->request.pidfd, s->pidfd);
+    if (s->request.flags & CLONE_CLEAR_SIGHAND)
         signal_clear_handlers(t->process);
+    if (s->birth)
+        birth_tell(s->birth, t->tid);
     signal_set_mask(t, t->sigmask);
     thread_run(t);
 }
 
-/* Runs the child until it has left this memory. libc's thread-local data are shared with it: `current` too. */
-static int64_t run_vfork(struct thread *t, struct vfork *v)
+/* Runs the child until it has left this memory by execve() or its end. Returns its id or -errno. */
+static int64_t sharing_run(struct sharing *s)
 {
-    const struct request *r = v->request;
-    int flags = (int)((r->flags & ~(uint64_t)CLONE_OURS) | r->exit_signal);
-    int pid = clone(vfork_main, (char *)v->stack + STACK_SIZE, flags, v, &v->pidfd);
-    int error = errno;
-    current = t;
-    return pid < 0 ? -error : pid;
+    struct thread *self = current;
+    uint64_t flags = (s->request.flags & ~(uint64_t)CLONE_OURS) | CLONE_VFORK | s->request.exit_signal;
+    int pid = clone(sharing_main, (char *)s->stack + STACK_SIZE, (int)flags, s, &s->pidfd);
+    if (pid < 0)
+        return -errno;
+    host_sanitize_switch(s->maker_stack, false);
+    current = self;
+    s->parent->retired += s->child->hart.instret;
+    s->parent->syscalls += s->child->syscalls;
+    signal_block_guest();
+    if (s->child->clear_child_tid)
+        thread_clear_tid(s->child, s->child->clear_child_tid);
+    return pid;
 }
 
-static void release_vfork(struct vfork *v)
+static void *sharing_thread(void *argument)
 {
-    if (v->child)
-        thread_free(v->child);
-    if (v->stack != MAP_FAILED)
-        munmap(v->stack, STACK_SIZE);
-    free(v->process);
+    struct sharing *s = argument;
+    struct birth *birth = s->birth;
+    int64_t result = sharing_run(s);
+    signal_block_all();
+    if (result < 0) {
+        birth_tell(birth, result);
+    } else {
+        sharing_release(s);
+        free(s);
+    }
+    return NULL;
 }
 
 static int64_t clone_vfork(struct thread *t, const struct request *r)
 {
-    if (r->flags & CLONE_SIGHAND || r->set_tid_size)
+    struct sharing s;
+    int64_t result = sharing_init(&s, t, r);
+    if (result)
+        return result;
+    result = sharing_run(&s);
+    sharing_release(&s);
+    return result;
+}
+
+static int64_t clone_beside(struct thread *t, const struct request *r)
+{
+    struct birth birth;
+    if (t->process->vforked)
+        return -EAGAIN;
+    struct sharing *s = malloc(sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    int64_t result = sharing_init(s, t, r);
+    if (result == 0) {
+        s->birth = &birth;
+        result = start_host_thread(sharing_thread, s, &birth);
+        if (result > 0)
+            return result; /* the host thread has taken `s` */
+        sharing_release(s);
+    }
+    free(s);
+    return result;
+}
+
+static int64_t clone_sharing(struct thread *t, const struct request *r)
+{
+    if (r->set_tid_size)
         return -EINVAL;
     if (r->flags & CLONE_INTO_CGROUP)
         return -EOPNOTSUPP;
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-    struct vfork v = {.request = r, .process = copy_process(t->process)};
-    v.stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (v.process)
-        v.child = copy_thread(t, v.process, r);
-    int64_t result = -ENOMEM;
-    if (v.child && v.stack != MAP_FAILED) {
-        v.child->altstack = t->altstack;
-        result = run_vfork(t, &v);
-    }
-    if (result > 0) {
-        t->process->retired += v.child->hart.instret;
-        t->process->syscalls += v.child->syscalls;
-        signal_block_guest();
-        if (v.child->clear_child_tid)
-            thread_clear_tid(t, v.child->clear_child_tid);
-    }
-    release_vfork(&v);
-    return result;
+    return r->flags & CLONE_VFORK ? clone_vfork(t, r) : clone_beside(t, r);
 }
 
 /* ---- fork ---- */
@@ -362,7 +434,7 @@ static bool flags_ok(uint64_t flags)
         return false;
     if ((flags & CLONE_SIGHAND) && (!(flags & CLONE_VM) || (flags & CLONE_CLEAR_SIGHAND)))
         return false;
-    return !(flags & CLONE_VM) || (flags & (CLONE_THREAD | CLONE_VFORK));
+    return (flags & CLONE_THREAD) || !(flags & CLONE_SIGHAND); /* of a process alone: see above */
 }
 
 static int64_t serve_clone(struct thread *t, const struct request *r)
@@ -380,7 +452,7 @@ static int64_t serve_clone(struct thread *t, const struct request *r)
     else if (r->flags & CLONE_THREAD)
         result = clone_thread(t, r);
     else if (r->flags & CLONE_VM)
-        result = clone_vfork(t, r);
+        result = clone_sharing(t, r);
     else
         result = clone_fork(t, r);
     signal_set_mask(t, t->sigmask);

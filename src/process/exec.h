@@ -6,6 +6,7 @@
 #include "process/process.h"
 
 int64_t sys_execve(struct thread *t, uint64_t path, uint64_t argv, uint64_t envp);
-int64_t sys_execveat(struct thread *t, int64_t dirfd, uint64_t path, uint64_t argv, uint64_t envp, uint64_t flags);
+int64_t sys_execveat(struct thread *t, int64_t dirfd, uint64_t path, uint64_t argv, uint64_t envp,
+                     uint64_t flags);
 
 #endif

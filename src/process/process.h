@@ -98,6 +98,7 @@ struct process {
     struct guest_ids ids;            /* under `lock` */
     struct guest_limit limits[3];    /* RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK; under `lock` */
     struct strace *_Atomic strace;   /* owned; NULL until --strace writes its first line */
+    int exit_status;        /* of the first thread, once it has ended: the process's, however the others end */
     bool forked;            /* made by fork(): nobody asked for its statistics */
     bool vforked;           /* this struct is a vfork child's copy: mm and code are the parent's */
 };

@@ -14,6 +14,7 @@
 #include "host/syscall.h"
 #include "process/serve.h"
 #include "process/sigframe.h"
+#include "process/strace.h"
 #include "process/thread.h"
 #include "process/uaccess.h"
 
@@ -277,6 +278,7 @@ static void run_handler(struct thread *t, const struct guest_sigaction *action, 
                         const union guest_siginfo *info)
 {
     uint64_t bit = action->flags & SA_NODEFER ? 0 : SIGNAL_BIT(number);
+    strace_signal(t, &info->info);
     settle_syscall(t, action);
     if (sigframe_push(t, action, number, info, t->restore_sigmask ? t->saved_sigmask : t->sigmask)) {
         if (number == SIGSEGV)

@@ -36,7 +36,6 @@ static struct strace *strace_new(void)
     struct strace *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    s->first_pid = getpid();
     s->several = is_inherited();
     s->owned = s->several || dup3(STDERR_FILENO, STRACE_FD, O_CLOEXEC) == STRACE_FD;
     s->fd = s->owned ? STRACE_FD : STDERR_FILENO;

@@ -12,7 +12,6 @@
 /* Made when the first line is written; lives as long as the process. */
 struct strace {
     int fd;
-    int first_pid;        /* the process that needs no "[pid N]" while it is alone */
     _Atomic bool several; /* there is or was more than one thread or process */
     bool owned;           /* `fd` is the monitor's own, not the guest's standard error */
 };

@@ -1,5 +1,5 @@
 /* System calls of riscv64 Linux, served on an x86-64 host.
- * syscalls.def has a row for every number: SYSCALL(number, name, handler, arguments for --strace).
+ * syscalls.def has a row for every number, in the words of systable.h; syscall.c makes the table of it and goes through it.
  * A handler takes the thread and the six argument registers and returns a result or -errno; -HOST_ERESTART means that
  * nothing was done because a signal waits: the call is made anew after the signal's delivery.
  * Source: linux/include/uapi/asm-generic/unistd.h; syscalls(2). */

@@ -145,10 +145,12 @@ void thread_adopt(struct thread *t)
 }
 
 /* Returns whether it was the process's last thread. */
-static bool thread_leave(struct thread *t)
+static bool thread_leave(struct thread *t, int status)
 {
     struct process *p = t->process;
     pthread_mutex_lock(&p->lock);
+    if (!t->end)
+        p->exit_status = status;
     struct thread **link = &p->threads;
     while (*link != t)
         link = &(*link)->next;
@@ -174,7 +176,7 @@ _Noreturn void thread_exit(struct thread *t, int status)
     signal_block_guest();
     hart_fpu_leave(&t->hart);
     robust_list_leave(t);
-    bool last = thread_leave(t);
+    bool last = thread_leave(t, status);
     if (last)
         process_print_stats(p);
     if (t->clear_child_tid && !p->vforked)
@@ -185,10 +187,10 @@ _Noreturn void thread_exit(struct thread *t, int status)
         thread_free(t);
         current = NULL;
     }
-    /* The status that a process's first thread ends with is the process's, however the others end. */
-    if (last || !end)
-        for (;;)
-            host_call_now(SYS_exit, status);
+    while (last) /* host threads of the monitor's own may be left */
+        host_call_now(SYS_exit_group, p->exit_status);
+    while (!end)
+        host_call_now(SYS_exit, status);
     longjmp(*end, 1);
 }
 

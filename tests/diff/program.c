@@ -247,16 +247,16 @@ static void build_stream(struct program *program, const struct program_config *c
     struct stream stream;
     stream_init(&stream, &config->stream, text);
     for (unsigned i = 0; i < config->length; i++) {
-        program->item[i] = text_here(text);
+        program->item[i].start = text_here(text);
         if (!config->dropped || !config->dropped[i])
             stream_item(&stream, i);
+        program->item[i].end = text_here(text);
         if ((i + 1) % config->chunk && i + 1 < config->length)
             continue;
         take_checkpoint(text, checkpoint);
         stream.pointer[X_RA] = 0;
         program->records++;
     }
-    program->item[config->length] = text_here(text);
     memcpy(program->executed, stream.executed, sizeof(stream.executed));
 }
 
@@ -318,7 +318,7 @@ void program_build(struct program *program, const struct program_config *config)
 {
     struct rng rng = rng_make(config->stream.seed, UINT64_MAX);
     memset(program, 0, sizeof(*program));
-    program->item = calloc(config->length + 1, sizeof(*program->item));
+    program->item = calloc(config->length, sizeof(*program->item));
     if (!program->item)
         abort();
     text_init(&program->text, TEXT_BASE);

@@ -20,7 +20,9 @@ struct program_config {
 struct program {
     struct text text;
     uint64_t entry;
-    uint64_t *item; /* address of each item, and of the end of the last */
+    struct {
+        uint64_t start, end;
+    } * item; /* addresses of each item */
     unsigned records;
     unsigned executed[RV_ROW_COUNT];
     uint8_t data[0x3400]; /* initial contents from DATA_BASE on; what follows is zero */

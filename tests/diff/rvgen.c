@@ -103,10 +103,12 @@ static void choose_rows(struct options *options)
 {
     struct stream_config *stream = &options->program.stream;
     stream->structures = !options->rows;
-    for (unsigned row = 1; row < RV_ROW_COUNT; row++)
-        if ((!options->rows || row_matches(row, options->rows)) &&
-            (!options->without || !row_matches(row, options->without)))
+    for (unsigned row = 1; row < RV_ROW_COUNT; row++) {
+        stream->chosen[row] = (!options->rows || row_matches(row, options->rows)) &&
+                              (!options->without || !row_matches(row, options->without));
+        if (stream->chosen[row])
             stream->rows[stream->row_count++] = (uint16_t)row;
+    }
     if (!stream->row_count)
         die("no row matches", options->rows ? options->rows : options->without);
 }
@@ -130,8 +132,9 @@ static void list_items(const struct program *program, const struct options *opti
     unsigned first, last;
     range(options->list, &first, &last);
     for (unsigned i = first; i <= last && i < options->program.length; i++) {
-        printf("item %u\n", i);
-        for (uint64_t pc = program->item[i]; pc < program->item[i + 1];) {
+        if (program->item[i].start < program->item[i].end)
+            printf("item %u\n", i);
+        for (uint64_t pc = program->item[i].start; pc < program->item[i].end;) {
             struct rv_insn insn;
             char text[96];
             rv_decode(text_fetch(&program->text, pc), &insn);

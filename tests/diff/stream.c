@@ -382,6 +382,8 @@ static void row_item(struct stream *s)
         [ROW_EBREAK] = ebreak_row,     [ROW_RESERVE] = reserve_row,
     };
     unsigned row = random_row(s);
+    if (row == RV_C_JALR && is_locked(s, X_RA))
+        return; /* has no other register for the return address */
     make[row_class(row)](s, row);
 }
 
@@ -501,11 +503,8 @@ static bool is_harmless(const struct stream *s, uint32_t word)
         return false; /* privileged instructions, counters */
     if (!rv_decode(word, &insn))
         return true;
-    switch (row_class(insn.row)) {
-    case ROW_PLAIN: return may_write(s, &insn);
-    case ROW_CSR: return may_write(s, &insn);
-    default: return false;
-    }
+    enum row_class class = row_class(insn.row);
+    return (class == ROW_PLAIN || class == ROW_CSR) && s->config->chosen[insn.row] && may_write(s, &insn);
 }
 
 static uint32_t wild_word(struct stream *s)

@@ -19,6 +19,7 @@ struct stream_config {
     bool structures;             /* loops, calls and other things that need rows of their own */
     uint16_t rows[RV_ROW_COUNT]; /* to choose from */
     unsigned row_count;
+    bool chosen[RV_ROW_COUNT]; /* the same as a set */
 };
 
 struct stream {

@@ -166,13 +166,6 @@ static void test_clone(void)
     waitpid(child, &status, 0);
     EQ("clone: status", WEXITSTATUS(status), 12);
     EQ("clone: memory is copied", value, 1);
-    child = clone(clone_body, stack + sizeof stack, CLONE_VM | SIGCHLD, &value);
-    waitpid(child, &status, 0);
-    EQ("CLONE_VM: status", WEXITSTATUS(status), 12);
-    EQ("CLONE_VM: memory is shared", value, 2);
-    child = clone(clone_body, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &value);
-    EQ("CLONE_VFORK has run", value, 3);
-    waitpid(child, &status, 0);
     pid_t parent_tid = 0, child_tid = 0;
     child = (pid_t)clone(clone_body, stack + sizeof stack, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD,
                          &value, &parent_tid, NULL, &child_tid);
