@@ -28,7 +28,7 @@ static int hand_over(void *arg)
 int main(void)
 {
     int status;
-    pid_t child = clone(add_one, stack + sizeof stack, CLONE_VM | SIGCHLD, &value);
+    pid_t child = (pid_t)MUST(clone(add_one, stack + sizeof stack, CLONE_VM | SIGCHLD, &value));
     EQ("CLONE_VM: wait", waitpid(child, &status, 0), child);
     EQ("CLONE_VM: status", WEXITSTATUS(status), 12);
     EQ("CLONE_VM: memory is shared", value, 1);
@@ -45,7 +45,7 @@ int main(void)
     EQ("vfork: status", WEXITSTATUS(status), 3);
     value = 0;
     bool stuck = false;
-    child = clone(hand_over, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+    child = (pid_t)MUST(clone(hand_over, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL));
     for (int i = 0; i < 100 && !stuck; i++) {
         __atomic_add_fetch(&value, 1, __ATOMIC_SEQ_CST);
         syscall(SYS_futex, &value, FUTEX_WAKE, 1, NULL, NULL, 0);
