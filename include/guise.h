@@ -20,16 +20,16 @@ extern "C" {
 #define GUISE_VERSION "0.1.0"
 
 /* Every error: name, code, exit status of the command line, what it means. */
-#define GUISE_ERRORS(X)                                                                                      \
-    X(GUISE_E_USAGE, -1, 2, "wrong usage")                                                                   \
-    X(GUISE_E_NOMEM, -2, 125, "out of memory")                                                               \
-    X(GUISE_E_SYSTEM, -3, 125, "the host refused an operation")                                              \
-    X(GUISE_E_IO, -4, 125, "input or output failed")                                                         \
-    X(GUISE_E_CONFIG, -5, 125, "bad configuration")                                                          \
-    X(GUISE_E_UNSUPPORTED, -6, 125, "not supported")                                                         \
-    X(GUISE_E_NETWORK, -7, 125, "the mirror could not be read")                                              \
-    X(GUISE_E_GUEST, -8, 125, "a guest program failed")                                                      \
-    X(GUISE_E_EXEC, -9, 126, "the program cannot be run")                                                    \
+#define GUISE_ERRORS(X)                                         \
+    X(GUISE_E_USAGE, -1, 2, "wrong usage")                      \
+    X(GUISE_E_NOMEM, -2, 125, "out of memory")                  \
+    X(GUISE_E_SYSTEM, -3, 125, "the host refused an operation") \
+    X(GUISE_E_IO, -4, 125, "input or output failed")            \
+    X(GUISE_E_CONFIG, -5, 125, "bad configuration")             \
+    X(GUISE_E_UNSUPPORTED, -6, 125, "not supported")            \
+    X(GUISE_E_NETWORK, -7, 125, "the mirror could not be read") \
+    X(GUISE_E_GUEST, -8, 125, "a guest program failed")         \
+    X(GUISE_E_EXEC, -9, 126, "the program cannot be run")       \
     X(GUISE_E_NOTFOUND, -10, 127, "not found")
 
 enum guise_error_code {

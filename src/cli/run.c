@@ -18,6 +18,8 @@ enum {
     OPT_STRACE,
     OPT_STATS,
     OPT_FAKE_IDS,
+    OPT_IDS,
+    OPT_MONITOR_FD,
 };
 
 static const struct option options[] = {
@@ -34,6 +36,8 @@ static const struct option options[] = {
     {"strace", no_argument, NULL, OPT_STRACE},
     {"stats", optional_argument, NULL, OPT_STATS},
     {"fake-ids", no_argument, NULL, OPT_FAKE_IDS},
+    {"ids", required_argument, NULL, OPT_IDS},
+    {"monitor-fd", required_argument, NULL, OPT_MONITOR_FD},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -153,7 +157,8 @@ const struct verb verb_run = {
         "  --strace             system calls\n"
         "  --stats[=json]       counters at its end\n"
         "\n"
-        "Used by Guise itself when a program executes another: --execfn PATH, --fake-ids.\n"
+        "Used by Guise itself when a program executes another: --execfn PATH, --fake-ids,\n"
+        "--ids LIST, --monitor-fd N.\n"
         "\n"
         "Exit status: the program's own; 2 wrong usage, 125 an error of Guise, 126 the program cannot be run,\n"
         "127 it is not found.\n"

@@ -1,4 +1,5 @@
-/* What C11 atomics do not offer of the host: a 16-byte compare-and-swap without a library's lock, and the spin hint. */
+/* What C11 atomics do not offer of the host: a 16-byte compare-and-swap without a library's lock, the cheapest look at a
+ * flag, and the spin hint. */
 #ifndef HOST_ATOMIC_H
 #define HOST_ATOMIC_H
 
@@ -15,6 +16,15 @@ static inline bool host_compare_exchange_16(void *to, uint64_t expected[2], cons
                      : "memory");
     return equal;
 }
+
+/* Is a 32-bit flag, an lvalue, nonzero? A relaxed load and its comparison in one instruction, which compilers do not make
+ * of an atomic load; not a function, for then they would keep its address in a register. */
+#define host_is_set(flag)                                             \
+    ({                                                                \
+        bool set_;                                                    \
+        __asm__ volatile("cmpl $0, %1" : "=@ccne"(set_) : "m"(flag)); \
+        set_;                                                         \
+    })
 
 static inline void host_pause(void)
 {

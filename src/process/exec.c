@@ -1,11 +1,12 @@
 /* read path and pointers from the guest -> follow scripts -> check what can be checked -> execveat() of the host:
  *
- *   riscv64 program   guise run OPTIONS --argv0 ARGV0 --execfn NAME -- PROGRAM ARG...
+ *   riscv64 program   guise run OPTIONS [--ids IDS] --argv0 ARGV0 --execfn NAME -- PROGRAM ARG...
  *   anything else     the file itself: the host's kernel runs it or knows the right error
  */
 #include "process/exec.h"
 
 #include "base/util.h"
+#include "process/ids.h"
 #include "process/program.h"
 #include "process/serve.h"
 #include "process/signal.h"
@@ -25,6 +26,7 @@ struct execution {
     struct program program;
     char name[PATH_SIZE];        /* as the guest gave it */
     char execfn[PATH_SIZE + 32]; /* AT_EXECFN, and the file that a script's interpreter is told to read */
+    char ids[IDS_TEXT];          /* when the guest's are not the host's */
     int passed_fd;               /* without O_CLOEXEC, for a program that has no path; or -1 */
     const char **envp;           /* this and the following point into `pointers` */
     const char **guest_argv;     /* as the guest gave it */
@@ -61,13 +63,13 @@ static int read_strings(const struct thread *t, uint64_t gva, size_t count, cons
     return 0;
 }
 
-/* What stands before the guest's arguments: the monitor's own and five more. */
+/* What stands before the guest's arguments: the monitor's own and what fill_monitor_argv() adds. */
 static size_t monitor_words(const struct process *p)
 {
     size_t n = 0;
     while (p->config->monitor_argv[n])
         n++;
-    return n + 5;
+    return n + 5 + (p->config->fake_ids ? 2 : 0);
 }
 
 /* Takes room for everything: envp, the guest's argv, the monitor's words, argv. */
@@ -151,11 +153,16 @@ static int pass_fd(struct execution *x, int dirfd)
     return 0;
 }
 
-static void fill_monitor_argv(const struct process *p, struct execution *x)
+static void fill_monitor_argv(struct process *p, struct execution *x)
 {
     const char **to = x->monitor_argv;
     for (char **from = p->config->monitor_argv; *from; from++)
         *to++ = *from;
+    if (p->config->fake_ids) {
+        ids_print(p, x->program.fd, x->ids);
+        *to++ = "--ids";
+        *to++ = x->ids;
+    }
     *to++ = "--argv0";
     *to++ = x->argv[0];
     *to++ = "--execfn";
@@ -167,12 +174,18 @@ static void fill_monitor_argv(const struct process *p, struct execution *x)
 /* Returns only when it fails, or when a signal comes first. */
 static int64_t run_monitor(struct thread *t, struct execution *x)
 {
-    int fd = t->process->config->monitor_fd;
+    struct process *p = t->process;
+    int fd = p->config->monitor_fd;
     if (fd < 0)
         return -ENOEXEC;
-    fill_monitor_argv(t->process, x);
+    fill_monitor_argv(p, x);
     signal_exec_prepare(t);
+    /* The new monitor goes on with the descriptor. The lock: one call that fails must not take it from another. */
+    pthread_mutex_lock(&p->lock);
+    fcntl(fd, F_SETFD, 0);
     int64_t result = host_call(t, SYS_execveat, fd, "", x->monitor_argv, x->envp, AT_EMPTY_PATH);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    pthread_mutex_unlock(&p->lock);
     signal_exec_failed(t);
     return result;
 }

@@ -4,6 +4,7 @@
 #include "base/util.h"
 #include "cpu/riscv/code.h"
 #include "host/copy.h"
+#include "process/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define RANDOM_PAGES  ((uint64_t)1 << 18)
 
 #define MIN_STACK     ((uint64_t)256 << 10)
+#define USUAL_STACK   ((uint64_t)8 << 20)
 #define MIN_STACK_GAP ((uint64_t)128 << 20)
 #define MAX_BRK_SLACK ((uint64_t)32 << 20)
 #define HUGE_PAGE     ((uint64_t)2 << 20)
@@ -113,22 +115,28 @@ static uint64_t random_pages(const struct mm_layout *layout, uint64_t random, un
     return layout->randomized ? (random >> shift) % pages * MM_PAGE : 0;
 }
 
+/* What to map for the main stack. All that it may become costs nothing before it is used, so "unlimited" is a generous
+ * size; but where a limit counts it, it grows from the usual size on. */
+static uint64_t choose_stack(const struct mm *mm)
+{
+    uint64_t most = mm->limited ? USUAL_STACK : mm->limit / 64;
+    return ALIGN_DOWN(MAX(MIN(limit_now(RLIMIT_STACK), most), MIN_STACK), MM_PAGE);
+}
+
 /* As arch_pick_mmap_layout(): the stack on top, a gap for its growth, mappings downwards from there. */
 static void choose_layout(struct mm *mm)
 {
     struct mm_layout *layout = &mm->layout;
-    struct rlimit limit;
-    uint64_t random = 0, stack = 8 << 20;
+    uint64_t random = 0;
     int persona = personality(0xffffffff);
     layout->randomized = (persona < 0 || !(persona & ADDR_NO_RANDOMIZE)) &&
                          getrandom(&random, sizeof(random), GRND_NONBLOCK) == sizeof(random);
-    if (!getrlimit(RLIMIT_STACK, &limit))
-        stack = limit.rlim_cur;
-    /* The stack is mapped whole, which costs nothing before it is used; so "unlimited" is a generous size. */
-    layout->stack_size = ALIGN_DOWN(MAX(MIN(stack, mm->limit / 64), MIN_STACK), MM_PAGE);
+    layout->stack_size = choose_stack(mm);
     layout->stack_top = mm->limit - MM_PAGE - random_pages(layout, random, 0, RANDOM_PAGES);
-    uint64_t gap = MAX(layout->stack_size + MM_GUARD, MIN_STACK_GAP);
-    layout->high = layout->stack_top - gap - random_pages(layout, random, 18, RANDOM_PAGES);
+    uint64_t room = MIN(limit_now(RLIMIT_STACK), mm->limit / 64);
+    uint64_t gap = MAX(room + MM_GUARD, MIN_STACK_GAP);
+    layout->high =
+        ALIGN_DOWN(layout->stack_top - gap, MM_PAGE) - random_pages(layout, random, 18, RANDOM_PAGES);
     layout->low = mm->low;
     layout->program = ALIGN_DOWN(mm->limit / 3 * 2, MM_PAGE) + random_pages(layout, random, 36, RANDOM_PAGES);
     layout->brk_slack = random_pages(layout, random, 51, MAX_BRK_SLACK / MM_PAGE);
@@ -145,6 +153,7 @@ int mm_new(struct mm **out, unsigned bits, struct guise_error *err)
     mm->limit = (uint64_t)1 << (bits - 1);
     mm->low = LOWEST;
     pthread_mutex_init(&mm->lock, NULL);
+    mm->limited = limit_now(RLIMIT_AS) != RLIM_INFINITY || limit_now(RLIMIT_DATA) != RLIM_INFINITY;
     int status = reserve(mm, err);
     if (status) {
         free(mm);
@@ -189,19 +198,72 @@ void mm_fork_done(struct mm *mm, bool child)
         pthread_mutex_unlock(&mm->lock);
 }
 
-void mm_unreserve(struct mm *mm)
+static void give_up_reservation(struct mm *mm)
+{
+    uint64_t hole = mm->low;
+    for (const struct mm_region *r; (r = regions_find(&mm->regions, hole)); hole = r->end)
+        if (r->start > hole)
+            munmap(mm_host(mm, hole), r->start - hole);
+    if (hole < mm->limit)
+        munmap(mm_host(mm, hole), mm->limit - hole);
+    mm->reserved = false;
+}
+
+bool mm_unreserve(struct mm *mm)
+{
+    if (mm->base)
+        return false;
+    pthread_mutex_lock(&mm->lock);
+    if (mm->reserved)
+        give_up_reservation(mm);
+    pthread_mutex_unlock(&mm->lock);
+    return true;
+}
+
+/* ---- Limits ---- */
+
+void mm_watch_limits(struct mm *mm)
 {
     pthread_mutex_lock(&mm->lock);
-    if (mm->reserved && !mm->base) {
-        uint64_t hole = mm->low;
-        for (const struct mm_region *r; (r = regions_find(&mm->regions, hole)); hole = r->end)
-            if (r->start > hole)
-                munmap(mm_host(mm, hole), r->start - hole);
-        if (hole < mm->limit)
-            munmap(mm_host(mm, hole), mm->limit - hole);
-        mm->reserved = false;
-    }
+    mm->limited = true;
     pthread_mutex_unlock(&mm->lock);
+}
+
+bool mm_yield_to_limit(struct mm *mm)
+{
+    if (mm->base || !mm->reserved || !address_space_limited())
+        return false;
+    give_up_reservation(mm);
+    mm->limited = true;
+    return true;
+}
+
+/* Bytes of the guest's mappings within a range, of data alone or of all. */
+static uint64_t mapped_bytes(const struct mm *mm, uint64_t start, uint64_t end, bool data)
+{
+    uint64_t bytes = 0;
+    const struct mm_region *r;
+    for (uint64_t at = start; at < end && (r = regions_find(&mm->regions, at)) && r->start < end; at = r->end)
+        if (!data || mm_is_data(r))
+            bytes += MIN(r->end, end) - MAX(r->start, at);
+    return bytes;
+}
+
+bool mm_may_grow(const struct mm *mm, unsigned resource, uint64_t added)
+{
+    if (likely(!mm->limited))
+        return true;
+    uint64_t limit = limit_now(resource);
+    return limit == RLIM_INFINITY ||
+           mapped_bytes(mm, 0, mm->limit, resource == RLIMIT_DATA) + added <= ALIGN_DOWN(limit, MM_PAGE);
+}
+
+bool mm_may_map(const struct mm *mm, const struct mm_region *region)
+{
+    if (likely(!mm->limited))
+        return true;
+    uint64_t added = region->end - region->start - mapped_bytes(mm, region->start, region->end, false);
+    return mm_may_grow(mm, RLIMIT_AS, added) && (!mm_is_data(region) || mm_may_grow(mm, RLIMIT_DATA, added));
 }
 
 /* ---- What is where ---- */
@@ -264,10 +326,8 @@ bool mm_executable(void *context, uint64_t address, uint64_t *end, bool *changea
 
 uint64_t mm_size(struct mm *mm)
 {
-    uint64_t size = 0;
     pthread_mutex_lock(&mm->lock);
-    for (const struct mm_region *r = regions_find(&mm->regions, 0); r; r = regions_find(&mm->regions, r->end))
-        size += r->end - r->start;
+    uint64_t size = mapped_bytes(mm, 0, mm->limit, false);
     pthread_mutex_unlock(&mm->lock);
     return size;
 }

@@ -84,9 +84,12 @@ uint64_t mm_place(struct mm *mm, uint64_t hint, uint64_t length, uint64_t align)
  * mapping and returns true: the access may be tried again. */
 bool mm_grow(struct mm *mm, uint64_t address);
 
+/* The guest is about to limit RLIMIT_AS or RLIMIT_DATA: every growth is compared with them from now on. */
+void mm_watch_limits(struct mm *mm);
+
 /* Gives the reserved but unused addresses back to the host, because the guest is about to limit RLIMIT_AS, which counts
- * them. Does nothing where the guest's addresses are not the host's. */
-void mm_unreserve(struct mm *mm);
+ * them. False where that cannot be, because the guest's addresses are not the host's: the host must not get the limit. */
+bool mm_unreserve(struct mm *mm);
 
 /* The region that holds `address`, or the first above it. False when there is none. */
 bool mm_find(struct mm *mm, uint64_t address, struct mm_region *region);

@@ -20,6 +20,7 @@ struct mm {
     uint64_t base, limit;
     uint64_t low;    /* addresses below cannot be mapped: the host's mmap_min_addr */
     bool reserved;   /* holes are PROT_NONE mappings of the host; else they are holes there too */
+    bool limited;    /* RLIMIT_AS or RLIMIT_DATA may be finite: mm_may_grow() looks */
     int lock_future; /* MCL_FUTURE, MCL_ONFAULT: new mappings are locked */
     struct regions regions;
     struct mm_layout layout;
@@ -74,6 +75,22 @@ void mm_mapped(struct mm *mm, const struct mm_region *region);
 
 /* Room for a new mapping; 0: none. */
 uint64_t mm_find_room(struct mm *mm, uint64_t hint, uint64_t length, uint64_t align);
+
+/* Does RLIMIT_AS, or RLIMIT_DATA, allow so many more bytes? */
+bool mm_may_grow(const struct mm *mm, unsigned resource, uint64_t added);
+
+/* Both limits for a new mapping, which replaces what is in its range. */
+bool mm_may_map(const struct mm *mm, const struct mm_region *region);
+
+/* Does RLIMIT_DATA count it? */
+static inline bool mm_is_data(const struct mm_region *region)
+{
+    return (region->prot & PROT_WRITE) && !region->shared && !region->growsdown;
+}
+
+/* The host's RLIMIT_AS was made finite by someone else while addresses are reserved, so it allows nothing any more: gives
+ * the reservation up. True when there is a point in trying again. */
+bool mm_yield_to_limit(struct mm *mm);
 
 /* The one copy of a name in the mm; NULL when memory is short. */
 const char *mm_intern(struct mm *mm, const char *name);

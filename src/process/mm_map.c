@@ -7,9 +7,9 @@
 
 #include "base/util.h"
 #include "cpu/riscv/code.h"
+#include "process/limits.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -128,23 +128,35 @@ struct mapping {
     const char *name;
 };
 
-static int64_t map_at(struct mm *mm, uint64_t start, const struct mapping *m)
+/* At the host. Returns 0 or -errno. */
+static int map_host(struct mm *mm, uint64_t start, const struct mapping *m)
 {
     uint64_t end = start + m->length;
     int flags = (m->flags & ~GUEST_ONLY_FLAGS) | placement(mm, start, end);
     void *at = mm_host(mm, start);
     void *got = mmap(at, m->length, mm_host_prot(m->prot), flags, m->fd, (off_t)m->offset);
-    if (got != at) {
-        int error = errno;
-        mm_recover(mm, start, end);
-        return error == EEXIST ? -ENOMEM : -error;
-    }
+    if (got == at)
+        return 0;
+    int error = errno;
+    mm_recover(mm, start, end);
+    return error == EEXIST ? -ENOMEM : -error;
+}
+
+static int64_t map_at(struct mm *mm, uint64_t start, const struct mapping *m)
+{
     struct mm_region region = {.start = start,
-                               .end = end,
+                               .end = start + m->length,
                                .prot = m->prot & PROT_ALL,
                                .shared = (m->flags & MAP_TYPE) != MAP_PRIVATE,
                                .growsdown = m->flags & MAP_GROWSDOWN,
                                .name = m->name};
+    if (!mm_may_map(mm, &region))
+        return -ENOMEM;
+    int status = map_host(mm, start, m);
+    if (status == -ENOMEM && mm_yield_to_limit(mm))
+        status = mm_may_map(mm, &region) ? map_host(mm, start, m) : -ENOMEM;
+    if (status)
+        return status;
     mm_mapped(mm, &region);
     return (int64_t)start;
 }
@@ -187,14 +199,16 @@ int64_t mm_munmap(struct mm *mm, uint64_t address, uint64_t length)
 
 static int protect_piece(struct mm *mm, struct mm_region *piece, int prot)
 {
-    if (!regions_reserve(&mm->regions, 3))
+    struct mm_region after = *piece;
+    after.prot = prot;
+    if (!regions_reserve(&mm->regions, 3) || (mm_is_data(&after) && !mm_is_data(piece) &&
+                                              !mm_may_grow(mm, RLIMIT_DATA, piece->end - piece->start)))
         return -ENOMEM;
     if (mm_host_prot(piece->prot) != mm_host_prot(prot) &&
         mprotect(mm_host(mm, piece->start), piece->end - piece->start, mm_host_prot(prot)))
         return -errno;
     regions_remove(&mm->regions, piece->start, piece->end);
-    piece->prot = prot;
-    regions_insert(&mm->regions, piece);
+    regions_insert(&mm->regions, &after);
     return 0;
 }
 
@@ -345,13 +359,22 @@ static int64_t shrink(struct mm *mm, uint64_t old, uint64_t old_length, uint64_t
     return status ? status : (int64_t)old;
 }
 
+/* Do the limits allow what a move adds? */
+static bool move_fits(const struct mm *mm, const struct mm_region *r, const struct move *m)
+{
+    uint64_t freed = m->keep ? 0 : MIN(m->old_length, m->length), added = m->length - freed;
+    return mm_may_grow(mm, RLIMIT_AS, added) && (!mm_is_data(r) || mm_may_grow(mm, RLIMIT_DATA, added));
+}
+
 /* May these bytes grow or move? */
 static int movable(const struct mm *mm, const struct mm_region *r, const struct move *m)
 {
-    if (!m->old_length)
-        return r->shared ? 0 : -EINVAL;
     uint64_t end = m->old + m->old_length;
-    return mm_range_ok(mm, m->old, m->old_length) && mm_mapped_until(mm, m->old, end) == end ? 0 : -EFAULT;
+    if (!m->old_length && !r->shared)
+        return -EINVAL;
+    if (m->old_length && (!mm_range_ok(mm, m->old, m->old_length) || mm_mapped_until(mm, m->old, end) != end))
+        return -EFAULT;
+    return move_fits(mm, r, m) ? 0 : -ENOMEM;
 }
 
 static int64_t move_to(struct mm *mm, const struct mm_region *r, struct move *m, bool fixed)
@@ -429,12 +452,6 @@ void mm_set_brk(struct mm *mm, uint64_t start)
     pthread_mutex_unlock(&mm->lock);
 }
 
-static uint64_t soft_limit(__rlimit_resource_t resource)
-{
-    struct rlimit limit;
-    return getrlimit(resource, &limit) ? RLIM_INFINITY : limit.rlim_cur;
-}
-
 static bool grow_brk(struct mm *mm, uint64_t from, uint64_t to)
 {
     if (from < mm->low || to > mm->limit || !regions_free(&mm->regions, from, to + MM_PAGE) ||
@@ -450,8 +467,8 @@ int64_t mm_brk(struct mm *mm, uint64_t address)
     pthread_mutex_lock(&mm->lock);
     uint64_t from = ALIGN_UP(mm->brk, MM_PAGE), to = ALIGN_UP(MIN(address, mm->limit), MM_PAGE);
     bool executable = false;
-    bool ok = address >= mm->brk_start && address <= mm->limit &&
-              address - mm->brk_start <= soft_limit(RLIMIT_DATA);
+    bool ok =
+        address >= mm->brk_start && address <= mm->limit && address - mm->brk_start <= limit_now(RLIMIT_DATA);
     if (ok && to > from) {
         ok = grow_brk(mm, from, to);
     } else if (ok && to < from) {
@@ -465,27 +482,28 @@ int64_t mm_brk(struct mm *mm, uint64_t address)
     return result;
 }
 
+/* Down to `page`, where nothing but its own guard gap is in the way. */
+static bool grow_down(struct mm *mm, const struct mm_region *r, uint64_t page)
+{
+    struct mm_region added = *r;
+    added.start = page;
+    added.end = r->start;
+    const struct mapping m = {
+        added.end - page, r->prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, NULL};
+    if (regions_find(&mm->regions, page - MM_GUARD) != r || !mm_may_map(mm, &added) || map_host(mm, page, &m))
+        return false;
+    mm_mapped(mm, &added);
+    return true;
+}
+
 bool mm_grow(struct mm *mm, uint64_t address)
 {
     uint64_t page = ALIGN_DOWN(address, MM_PAGE);
-    bool ok = false;
     pthread_mutex_lock(&mm->lock);
     const struct mm_region *r = regions_find(&mm->regions, page);
-    if (r && r->start > page && r->growsdown && page >= mm->low + MM_GUARD &&
-        r->end - page <= soft_limit(RLIMIT_STACK) && regions_reserve(&mm->regions, 3)) {
-        struct mm_region added = *r;
-        const struct mm_region *below = regions_find(&mm->regions, page - MM_GUARD);
-        added.start = page;
-        added.end = r->start;
-        ok = below == r;
-        if (ok) {
-            int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | placement(mm, page, added.end);
-            void *at = mm_host(mm, page);
-            ok = mmap(at, added.end - page, mm_host_prot(added.prot), flags, -1, 0) == at;
-        }
-        if (ok)
-            mm_mapped(mm, &added);
-    }
+    bool ok = r && r->start > page && r->growsdown && page >= mm->low + MM_GUARD &&
+              r->end - page <= limit_now(RLIMIT_STACK) && regions_reserve(&mm->regions, 3) &&
+              grow_down(mm, r, page);
     pthread_mutex_unlock(&mm->lock);
     return ok;
 }

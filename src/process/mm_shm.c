@@ -31,7 +31,9 @@ static int64_t shm_address(struct mm *mm, uint64_t address, uint64_t length, int
 
 static int64_t attach(struct mm *mm, int id, uint64_t at, uint64_t length, int flags)
 {
-    if (!regions_reserve(&mm->regions, 3))
+    struct mm_region region = {
+        .start = at, .end = at + length, .prot = shm_prot(flags), .shared = true, .attached = at};
+    if (!regions_reserve(&mm->regions, 3) || !mm_may_map(mm, &region))
         return -ENOMEM;
     bool replace = mm->reserved || !regions_free(&mm->regions, at, at + length);
     int host_flags = (flags & SHM_RDONLY) | (replace ? SHM_REMAP : 0);
@@ -40,8 +42,6 @@ static int64_t attach(struct mm *mm, int id, uint64_t at, uint64_t length, int f
         mm_recover(mm, at, at + length);
         return -error;
     }
-    struct mm_region region = {
-        .start = at, .end = at + length, .prot = shm_prot(flags), .shared = true, .attached = at};
     mm_mapped(mm, &region);
     return (int64_t)at;
 }

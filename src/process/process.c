@@ -7,6 +7,7 @@
 #include "host/fd.h"
 #include "host/signal.h"
 #include "process/elf.h"
+#include "process/ids.h"
 #include "process/program.h"
 #include "process/serve.h"
 #include "process/signal.h"
@@ -187,12 +188,14 @@ static int load(struct process *p, const struct program *program, struct elf_ima
 }
 
 /* Everything that can fail. */
-static int prepare(struct process *p, uint64_t sigmask, struct thread **thread, struct guise_error *err)
+static int prepare(struct process *p, struct thread **thread, struct guise_error *err)
 {
     struct elf_image image = {0};
     struct program program = {.fd = -1};
     uint64_t sp = 0;
     int status = open_sysroot(p, err);
+    if (!status && p->config->ids && ids_inherit(p, p->config->ids))
+        status = error_set(err, GUISE_E_CONFIG, "--ids is for Guise itself");
     if (!status)
         status = open_program(p, &program, err);
     if (!status)
@@ -205,7 +208,7 @@ static int prepare(struct process *p, uint64_t sigmask, struct thread **thread, 
     }
     p->exe = path_of(program.fd, program.path);
     program_release(&program);
-    struct thread *t = p->exe ? thread_new(p, NULL, sigmask) : NULL;
+    struct thread *t = p->exe ? thread_new(p, NULL, p->inherited_mask) : NULL;
     if (!t)
         return error_set(err, GUISE_E_NOMEM, "no memory for a thread");
     t->hart.pc = image.entry;
@@ -242,12 +245,13 @@ int process_exec(const struct process_config *config, struct guise_error *err)
     p->sysroot_fd = -1;
     p->start_ns = now_ns();
     pthread_mutex_init(&p->lock, NULL);
-    int status = prepare(p, host_sigmask_now(), &t, err);
+    signal_start_process(p); /* a fault while the program is loaded is that of its file */
+    int status = prepare(p, &t, err);
     if (status) {
+        signal_cancel_process(p);
         process_free(p, config);
         return status;
     }
-    signal_start_process(p);
     thread_adopt(t);
     set_name(p->config);
     show_guest_arguments(p);

@@ -24,18 +24,22 @@
 
 /* What the caller wants of a process VM. All strings are borrowed for the life of the process. */
 struct process_config {
-    const char *program;  /* path on the host (inside the root, when one was entered) */
-    const char *execfn;   /* AT_EXECFN: the path as execve() was given it; NULL: program */
-    char **argv, **envp;  /* NULL-terminated */
-    const char *sysroot;  /* or NULL */
-    uint64_t extensions;  /* bit set of enum rv_ext */
+    const char *program; /* path on the host (inside the root, when one was entered) */
+    const char *execfn;  /* AT_EXECFN: the path as execve() was given it; NULL: program */
+    char **argv, **envp; /* NULL-terminated */
+    const char *sysroot; /* or NULL */
+    uint64_t extensions; /* bit set of enum rv_ext */
     unsigned address_bits;
     bool strace;
-    bool fake_ids;        /* inside a user namespace with one id: chown to ids that are not mapped succeeds silently */
+    bool
+        fake_ids; /* inside a user namespace with one id: chown to ids that are not mapped succeeds silently */
+    const char *ids; /* with fake_ids: those of the program that has executed this one, ids.h; or NULL */
     enum process_stats { STATS_OFF, STATS_TEXT, STATS_JSON } stats;
-    int monitor_fd;       /* O_PATH descriptor of this program's file, for execveat() on execve() of the guest */
-    char **monitor_argv;  /* NULL-terminated: "guise", "run" and the options that a re-executed monitor needs, up to "--" */
-    void (*started)(void *context); /* called when the program is loaded, before its first instruction; or NULL */
+    int monitor_fd; /* O_PATH descriptor of this program's file, for execveat() on execve() of the guest */
+    char **
+        monitor_argv; /* NULL-terminated: "guise", "run" and the options that a re-executed monitor needs, up to "--" */
+    void (*started)(
+        void *context); /* called when the program is loaded, before its first instruction; or NULL */
     void *started_context;
 };
 
@@ -64,12 +68,13 @@ struct guest_stack {
  * (config->fake_ids); sys_ids.c. Zero until the first look at them. */
 struct guest_ids {
     bool known;
+    bool keeps_power;        /* gave up the user root, and not its capabilities (PR_SET_KEEPCAPS) */
     uint32_t uid[4], gid[4]; /* real, effective, saved, file system */
     int group_count;         /* -1: never set, the host's hold */
     uint32_t groups[64];
 };
 
-/* Resource limits that would hit the monitor if the host had them: kept for the guest to read back; sys_process.c. */
+/* A resource limit that is too small for the monitor: kept for the guest to read back; sys_process.c. */
 struct guest_limit {
     bool set;
     uint64_t soft, hard;
@@ -86,21 +91,24 @@ struct process {
     pthread_mutex_t lock;   /* protects `threads`, `umask`-like state and exit */
     struct thread *threads; /* list by thread->next */
     uint32_t thread_count;
-    char *exe;              /* absolute path of the program: /proc/self/exe */
-    int sysroot_fd;         /* O_PATH, -1 without */
-    uint64_t arg_start, arg_end, env_start, env_end, stack_start, start_code, end_code; /* guest addresses, for /proc/self/stat */
-    uint64_t auxv[64];      /* as given to the program */
+    char *exe;      /* absolute path of the program: /proc/self/exe */
+    int sysroot_fd; /* O_PATH, -1 without */
+    uint64_t arg_start, arg_end, env_start, env_end, stack_start, start_code,
+        end_code;      /* guest addresses, for /proc/self/stat */
+    uint64_t auxv[64]; /* as given to the program */
     size_t auxv_words;
-    uint64_t vdso_base, vdso_sigreturn; /* guest addresses */
-    uint64_t start_ns;      /* CLOCK_MONOTONIC at the start */
-    _Atomic uint64_t syscalls; /* of threads that have ended */
-    _Atomic uint64_t retired; /* instructions of threads that have ended */
-    struct guest_ids ids;            /* under `lock` */
-    struct guest_limit limits[3];    /* RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK; under `lock` */
-    struct strace *_Atomic strace;   /* owned; NULL until --strace writes its first line */
-    int exit_status;        /* of the first thread, once it has ended: the process's, however the others end */
-    bool forked;            /* made by fork(): nobody asked for its statistics */
-    bool vforked;           /* this struct is a vfork child's copy: mm and code are the parent's */
+    uint64_t vdso_base, vdso_sigreturn;             /* guest addresses */
+    uint64_t start_ns;                              /* CLOCK_MONOTONIC at the start */
+    _Atomic uint64_t syscalls;                      /* of threads that have ended */
+    _Atomic uint64_t retired;                       /* instructions of threads that have ended */
+    struct sigaction inherited_segv, inherited_bus; /* the host's, before the monitor took them */
+    uint64_t inherited_mask;                        /* the first thread's */
+    struct guest_ids ids;                           /* under `lock` */
+    struct guest_limit stack_limit;                 /* under `lock` */
+    struct strace *_Atomic strace;                  /* owned; NULL until --strace writes its first line */
+    int exit_status; /* of the first thread, once it has ended: the process's, however the others end */
+    bool forked;     /* made by fork(): nobody asked for its statistics */
+    bool vforked;    /* this struct is a vfork child's copy: mm and code are the parent's */
 };
 
 /* A system call that a signal has stopped; pc and a0 are still as at the call. What becomes of it if a handler runs;
@@ -117,20 +125,20 @@ struct thread {
     struct process *process;
     struct thread *next;
     int tid;
-    uint64_t sigmask;           /* the guest's blocked signals, bit n-1 for signal n */
-    uint64_t saved_sigmask;     /* to be restored after sigsuspend, ppoll, ... when restore_sigmask */
+    uint64_t sigmask;       /* the guest's blocked signals, bit n-1 for signal n */
+    uint64_t saved_sigmask; /* to be restored after sigsuspend, ppoll, ... when restore_sigmask */
     bool restore_sigmask;
     struct guest_stack altstack;
-    uint64_t clear_child_tid;   /* gva or 0 */
-    uint64_t robust_list;       /* gva or 0 */
+    uint64_t clear_child_tid; /* gva or 0 */
+    uint64_t robust_list;     /* gva or 0 */
     uint64_t robust_list_size;
     struct signal_queue *signals; /* owned; signal.c */
     enum interruption interrupted;
-    uint64_t syscall_number;    /* being served */
-    uint64_t syscalls;          /* served so far */
-    uint64_t retried_at;        /* hart.instret at the last fault that was tried again */
-    void *exec_vector;          /* owned: the arguments of an execve() under way; a vfork parent frees its child's */
-    jmp_buf *end;               /* where thread_exit() goes, in the host thread's first function; NULL: the first thread */
+    uint64_t syscall_number; /* being served */
+    uint64_t syscalls;       /* served so far */
+    uint64_t retried_at;     /* hart.instret at the last fault that was tried again */
+    void *exec_vector; /* owned: the arguments of an execve() under way; a vfork parent frees its child's */
+    jmp_buf *end; /* where thread_exit() goes, in the host thread's first function; NULL: the first thread */
 };
 
 /* The thread that this host thread runs, for signal handlers; NULL in a thread of the monitor's own. */

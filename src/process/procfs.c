@@ -87,15 +87,21 @@ static bool stat_field(const struct process *p, unsigned field, uint64_t *value)
     }
 }
 
+static bool read_stat(int directory, const char *name, char *line, size_t size)
+{
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, line, size - 1);
+    if (fd >= 0)
+        close(fd);
+    line[MAX(length, 0)] = 0;
+    return length > 0;
+}
+
 /* The host's line with the guest's addresses. The second field is a name in parentheses that may hold anything. */
 static void print_stat(const struct process *p, int directory, const char *name, struct buf *out)
 {
     char line[2048];
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
-    if (fd >= 0)
-        close(fd);
-    line[MAX(length, 0)] = 0;
+    read_stat(directory, name, line, sizeof(line));
     char *rest = strrchr(line, ')'), *save;
     if (!rest)
         return;
@@ -201,32 +207,39 @@ static int open_directory(int dirfd, const char *path)
     return openat(dirfd, length ? directory : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Does a path as the host's kernel prints it end in PID or PID/task/TID, with this process's PID? */
-static bool names_this_process(char *path)
+/* Of a path as the host's kernel prints it, that ends in PID or PID/task/TID; 0: it does not. */
+static pid_t process_of_path(char *path)
 {
     char *slash = strrchr(path, '/');
     if (slash && slash - path >= 5 && !memcmp(slash - 5, "/task", 5)) {
         slash[-5] = 0;
         slash = strrchr(path, '/');
     }
-    return slash && atol(slash + 1) == getpid();
+    return slash ? atoi(slash + 1) : 0;
 }
 
-static bool is_place(int directory, enum place place)
+/* The process whose directory this is; 0: none. */
+static pid_t process_of(int directory)
+{
+    char link[32], real[PATH_SIZE];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
+    ssize_t length = readlink(link, real, sizeof(real) - 1);
+    if (length <= 0)
+        return 0;
+    real[length] = 0;
+    return process_of_path(real);
+}
+
+static bool is_place(int directory, const struct entry *e)
 {
     struct statfs fs;
     struct stat st;
     if (fstatfs(directory, &fs) || fs.f_type != PROC_SUPER_MAGIC)
         return false;
-    if (place == PLACE_ROOT)
+    if (e->place == PLACE_ROOT)
         return !fstat(directory, &st) && st.st_ino == 1;
-    char link[32], real[PATH_SIZE];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
-    ssize_t length = readlink(link, real, sizeof(real) - 1);
-    if (length <= 0)
-        return false;
-    real[length] = 0;
-    return names_this_process(real);
+    pid_t pid = process_of(directory);
+    return pid == getpid() || (pid && !e->content);
 }
 
 /* The entry that a path names, NULL: none. Stores a descriptor of its directory, which the caller closes. */
@@ -238,20 +251,78 @@ static const struct entry *find_entry(int dirfd, const char *path, int *director
     *directory = open_directory(dirfd, path);
     if (*directory < 0)
         return NULL;
-    if (is_place(*directory, e->place))
+    if (is_place(*directory, e))
         return e;
     close(*directory);
     return NULL;
 }
 
-static bool names_exe(int dirfd, const char *path)
+/* ---- The link exe ---- */
+
+/* Is the process another monitor like this one? */
+static bool is_monitor(const struct process *p, int directory)
+{
+    struct stat own, other;
+    return p->config->monitor_fd >= 0 && !fstat(p->config->monitor_fd, &own) &&
+           !fstatat(directory, "exe", &other, 0) && own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
+/* The file that is mapped at `address`, as /proc/PID/maps names it. */
+static bool mapped_file(int directory, uint64_t address, char target[PATH_SIZE])
+{
+    int fd = openat(directory, "maps", O_RDONLY | O_CLOEXEC);
+    FILE *maps = fd < 0 ? NULL : fdopen(fd, "r");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    while (maps && !found && getline(&line, &size, maps) > 0) {
+        uint64_t start, end;
+        const char *path = strchr(line, '/');
+        line[strcspn(line, "\n")] = 0;
+        found = path && sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2 && start <= address &&
+                address < end && strlen(path) < PATH_SIZE;
+        if (found)
+            strcpy(target, path);
+    }
+    free(line);
+    if (maps)
+        fclose(maps);
+    else if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+/* A monitor tells the host's kernel where its guest's code starts: the file that is mapped there is the program. */
+static bool program_of(int directory, char target[PATH_SIZE])
+{
+    char line[2048];
+    uint64_t start_code = 0;
+    if (!read_stat(directory, "stat", line, sizeof(line)))
+        return false;
+    const char *field = strrchr(line, ')');
+    for (unsigned i = 2; field && i < 26; i++)
+        field = strchr(field + 1, ' ');
+    return field && sscanf(field, "%" SCNu64, &start_code) == 1 && mapped_file(directory, start_code, target);
+}
+
+/* Where the link leads a guest, if not to where it leads the host. */
+static bool exe_target(const struct process *p, int directory, char target[PATH_SIZE])
+{
+    if (process_of(directory) != getpid())
+        return is_monitor(p, directory) && program_of(directory, target);
+    snprintf(target, PATH_SIZE, "%s", p->exe);
+    return true;
+}
+
+bool procfs_follow(struct process *p, int dirfd, const char *path, char target[PATH_SIZE])
 {
     const struct entry *e = entry_of(path);
     int directory;
     if (!e || e->content || !find_entry(dirfd, path, &directory))
         return false;
+    bool leads = exe_target(p, directory, target);
     close(directory);
-    return true;
+    return leads;
 }
 
 /* ---- Serving ---- */
@@ -286,10 +357,10 @@ bool procfs_open(struct process *p, int dirfd, const char *path, int flags, int6
         e->content(p, directory, e->name, &content);
         *result = open_content(e->name, &content, flags);
         buf_release(&content);
-    } else if (flags & O_NOFOLLOW) {
-        served = false;
     } else {
-        int fd = open(p->exe, flags & ~(O_CREAT | O_EXCL));
+        char target[PATH_SIZE];
+        served = !(flags & O_NOFOLLOW) && exe_target(p, directory, target);
+        int fd = served ? open(target, flags & ~(O_CREAT | O_EXCL)) : -1;
         *result = fd < 0 ? -errno : fd;
     }
     close(directory);
@@ -299,15 +370,11 @@ bool procfs_open(struct process *p, int dirfd, const char *path, int flags, int6
 bool procfs_readlink(struct process *p, int dirfd, const char *path, char *target, size_t size,
                      int64_t *result)
 {
-    if (!names_exe(dirfd, path))
+    char whole[PATH_SIZE];
+    if (!procfs_follow(p, dirfd, path, whole))
         return false;
-    size_t length = MIN(strlen(p->exe), size);
-    memcpy(target, p->exe, length);
+    size_t length = MIN(strlen(whole), size);
+    memcpy(target, whole, length);
     *result = size ? (int64_t)length : -EINVAL;
     return true;
-}
-
-const char *procfs_follow(struct process *p, int dirfd, const char *path)
-{
-    return names_exe(dirfd, path) ? p->exe : NULL;
 }

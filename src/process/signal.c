@@ -86,10 +86,16 @@ static void give_back(const siginfo_t *info)
 static void on_signal(int number, siginfo_t *info, void *ucontext)
 {
     struct thread *t = current;
-    (void)number;
-    host_context_set_mask(ucontext, ~MONITOR_SIGNALS);
-    if (!t || !queue_push(t->signals, info)) {
+    if (!t) { /* the guest has no thread here yet, or no longer */
+        host_context_set_mask(ucontext, UINT64_MAX);
         give_back(info);
+        return;
+    }
+    host_context_set_mask(ucontext, ~MONITOR_SIGNALS);
+    if (!queue_push(t->signals, info)) {
+        if (!(SIGNAL_BIT(number) &
+              MONITOR_SIGNALS)) /* not blocked, it would come at once; and it is queued already */
+            give_back(info);
         return;
     }
     hart_kick(&t->hart);
@@ -167,6 +173,11 @@ void signal_set_mask(struct thread *t, uint64_t mask)
         hart_kick(&t->hart);
 }
 
+bool signal_is_held(const struct thread *t, uint64_t set)
+{
+    return t->signals->held & set;
+}
+
 void signal_swap_mask(struct thread *t, uint64_t mask)
 {
     t->saved_sigmask = t->sigmask;
@@ -178,6 +189,9 @@ void signal_swap_mask(struct thread *t, uint64_t mask)
 
 void signal_start_process(struct process *p)
 {
+    p->inherited_mask = host_sigmask_now();
+    sigaction(SIGSEGV, NULL, &p->inherited_segv);
+    sigaction(SIGBUS, NULL, &p->inherited_bus);
     pthread_mutex_init(&p->sighand.lock, NULL);
     for (int number = 1; number <= GUEST_NSIG; number++) {
         struct host_sigaction old;
@@ -186,6 +200,15 @@ void signal_start_process(struct process *p)
             (struct guest_sigaction){.handler = ignored ? GUEST_SIG_IGN : GUEST_SIG_DFL};
     }
     install_fault_handlers();
+    host_sigmask(p->inherited_mask & ~MONITOR_SIGNALS);
+}
+
+void signal_cancel_process(struct process *p)
+{
+    sigaction(SIGSEGV, &p->inherited_segv, NULL);
+    sigaction(SIGBUS, &p->inherited_bus, NULL);
+    host_sigmask(p->inherited_mask);
+    pthread_mutex_destroy(&p->sighand.lock);
 }
 
 int signal_start_thread(struct thread *t, uint64_t mask)

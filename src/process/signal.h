@@ -21,8 +21,11 @@ union guest_siginfo {
     char bytes[128];
 };
 
-/* Takes over dispositions inherited from before the start. Once a process. */
+/* Takes over dispositions inherited from before the start, and the signals that the monitor needs. Once a process. */
 void signal_start_process(struct process *p);
+
+/* Undoes it: no guest comes to run. */
+void signal_cancel_process(struct process *p);
 
 /* Once for each thread object, before signals can reach it. `mask` is the guest's; it is in force once the thread itself
  * calls signal_set_mask(). Returns 0 or -ENOMEM. */
@@ -47,6 +50,9 @@ void signal_set_mask(struct thread *t, uint64_t mask);
 /* For calls that wait with another mask (sigsuspend, ppoll, pselect6, epoll_pwait): the mask is in force for the wait
  * and until a handler's frame is built, which saves the old one. */
 void signal_swap_mask(struct thread *t, uint64_t mask);
+
+/* Does one of the signals wait in the monitor, because the guest blocks it and the host must not? */
+bool signal_is_held(const struct thread *t, uint64_t set);
 
 /* Dies as the guest would: host's default action for the signal, same core message. Does not return. */
 _Noreturn void signal_die(struct thread *t, int number);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "isa/riscv/isa.h"
+#include "process/ids.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -121,6 +122,16 @@ static void aux_cache(struct process *p, uint64_t size_type, int size, int line,
     aux(p, size_type + 1, (uint64_t)associativity << 16 | (uint64_t)line_bytes);
 }
 
+static void aux_identity(struct process *p)
+{
+    const struct aux_ids ids = ids_at_start(p);
+    aux(p, AT_UID, ids.uid);
+    aux(p, AT_EUID, ids.euid);
+    aux(p, AT_GID, ids.gid);
+    aux(p, AT_EGID, ids.egid);
+    aux(p, AT_SECURE, getauxval(AT_SECURE) || ids.uid != ids.euid || ids.gid != ids.egid);
+}
+
 static void fill_auxv(struct process *p, const struct elf_image *image, uint64_t random, uint64_t execfn)
 {
     p->auxv_words = 0;
@@ -140,11 +151,7 @@ static void fill_auxv(struct process *p, const struct elf_image *image, uint64_t
     aux(p, AT_BASE, image->base);
     aux(p, AT_FLAGS, 0);
     aux(p, AT_ENTRY, image->program_entry);
-    aux(p, AT_UID, getuid());
-    aux(p, AT_EUID, geteuid());
-    aux(p, AT_GID, getgid());
-    aux(p, AT_EGID, getegid());
-    aux(p, AT_SECURE, getauxval(AT_SECURE));
+    aux_identity(p);
     aux(p, AT_RANDOM, random);
     aux(p, AT_HWCAP2, 0);
     aux(p, AT_EXECFN, execfn);

@@ -16,15 +16,14 @@
 
 /* ---- Opening ---- */
 
-/* The path to hand to the host for a file to be opened; may change `path`. */
-static const char *open_target(const struct process *p, int dirfd, char *path, uint64_t flags)
+/* The path of a file to be opened becomes the one to hand to the host. */
+static void find_target(struct process *p, int dirfd, char *path, uint64_t flags)
 {
-    const char *link = flags & O_NOFOLLOW ? NULL : procfs_follow((struct process *)p, dirfd, path);
-    if (link)
-        return link;
-    if (p->sysroot_fd >= 0 && !(flags & O_CREAT))
+    char target[PATH_SIZE];
+    if (!(flags & O_NOFOLLOW) && procfs_follow(p, dirfd, path, target))
+        strcpy(path, target);
+    else if (p->sysroot_fd >= 0 && !(flags & O_CREAT))
         path_resolve(p, path);
-    return path;
 }
 
 int64_t call_openat(struct thread *t, const struct sysargs *args)
@@ -37,8 +36,8 @@ int64_t call_openat(struct thread *t, const struct sysargs *args)
     int64_t result;
     if (procfs_open(t->process, dirfd, path, (int)args->a[2], &result))
         return result;
-    const char *target = open_target(t->process, dirfd, path, args->a[2]);
-    return host_call(t, SYS_openat, dirfd, target, args->a[2], args->a[3]);
+    find_target(t->process, dirfd, path, args->a[2]);
+    return host_call(t, SYS_openat, dirfd, path, args->a[2], args->a[3]);
 }
 
 int64_t call_openat2(struct thread *t, const struct sysargs *args)
@@ -58,8 +57,9 @@ int64_t call_openat2(struct thread *t, const struct sysargs *args)
     int64_t result;
     if (!how.resolve && procfs_open(t->process, dirfd, path, (int)how.flags, &result))
         return result;
-    const char *target = how.resolve ? path : open_target(t->process, dirfd, path, how.flags);
-    return host_call(t, SYS_openat2, dirfd, target, guest_pointer(t, args->a[2], args->a[3]), args->a[3]);
+    if (!how.resolve)
+        find_target(t->process, dirfd, path, how.flags);
+    return host_call(t, SYS_openat2, dirfd, path, guest_pointer(t, args->a[2], args->a[3]), args->a[3]);
 }
 
 /* ---- Closing ---- */

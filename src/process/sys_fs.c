@@ -4,7 +4,7 @@
 #include "process/serve.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int existing_path_from_guest(const struct thread *t, int dirfd, char *path, uint64_t gva)
@@ -13,9 +13,9 @@ int existing_path_from_guest(const struct thread *t, int dirfd, char *path, uint
     int error = path_from_guest(t, path, gva);
     if (error)
         return error;
-    const char *link = procfs_follow(p, dirfd, path);
-    if (link)
-        snprintf(path, PATH_SIZE, "%s", link);
+    char target[PATH_SIZE];
+    if (procfs_follow(p, dirfd, path, target))
+        strcpy(path, target);
     else if (p->sysroot_fd >= 0)
         path_resolve(p, path);
     return 0;

@@ -1,9 +1,13 @@
 /* User and group ids. Inside a user namespace that has one id (config->fake_ids) the host cannot give up root for another
  * id, as package managers, login programs and daemons want: there the ids are kept here, by Linux's rules, and only the
- * process itself and its forks see them. Files and other processes do not, and execve() starts again as root.
+ * process itself, its forks and the programs that they execute see them. Files and other processes do not.
  * Source: credentials(7), setresuid(2). */
+#include "process/ids.h"
 #include "process/serve.h"
 
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { REAL, EFFECTIVE, SAVED, FILESYSTEM };
@@ -100,7 +104,23 @@ static uint32_t *ids_of(struct guest_ids *ids, enum id_kind kind)
 
 static bool is_root(const struct guest_ids *ids)
 {
-    return !ids->uid[EFFECTIVE];
+    return !ids->uid[EFFECTIVE] || ids->keeps_power;
+}
+
+static bool has_root(const uint32_t *id)
+{
+    return !id[REAL] || !id[EFFECTIVE] || !id[SAVED];
+}
+
+/* At the end of a call that sets ids: what becomes of root's power. */
+static int64_t ids_changed(struct process *p, bool had_root, int64_t result)
+{
+    struct guest_ids *ids = &p->ids;
+    if (has_root(ids->uid))
+        ids->keeps_power = false;
+    else if (had_root)
+        ids->keeps_power = prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0) > 0;
+    return ids_unlock(p, result);
 }
 
 static int64_t call_set_one(struct thread *t, long number, enum id_kind kind, const struct sysargs *args)
@@ -108,7 +128,9 @@ static int64_t call_set_one(struct thread *t, long number, enum id_kind kind, co
     if (!t->process->config->fake_ids)
         return host_call(t, number, args->a[0]);
     struct guest_ids *ids = ids_lock(t->process);
-    return ids_unlock(t->process, set_one(ids_of(ids, kind), is_root(ids), (uint32_t)args->a[0]));
+    bool had_root = has_root(ids->uid);
+    int64_t result = set_one(ids_of(ids, kind), is_root(ids), (uint32_t)args->a[0]);
+    return ids_changed(t->process, had_root, result);
 }
 
 static int64_t call_set_two(struct thread *t, long number, enum id_kind kind, const struct sysargs *args)
@@ -116,8 +138,9 @@ static int64_t call_set_two(struct thread *t, long number, enum id_kind kind, co
     if (!t->process->config->fake_ids)
         return host_call(t, number, args->a[0], args->a[1]);
     struct guest_ids *ids = ids_lock(t->process);
-    return ids_unlock(t->process,
-                      set_two(ids_of(ids, kind), is_root(ids), (uint32_t)args->a[0], (uint32_t)args->a[1]));
+    bool had_root = has_root(ids->uid);
+    int64_t result = set_two(ids_of(ids, kind), is_root(ids), (uint32_t)args->a[0], (uint32_t)args->a[1]);
+    return ids_changed(t->process, had_root, result);
 }
 
 static int64_t call_set_three(struct thread *t, long number, enum id_kind kind, const struct sysargs *args)
@@ -125,8 +148,10 @@ static int64_t call_set_three(struct thread *t, long number, enum id_kind kind, 
     if (!t->process->config->fake_ids)
         return host_call(t, number, args->a[0], args->a[1], args->a[2]);
     struct guest_ids *ids = ids_lock(t->process);
-    return ids_unlock(t->process, set_three(ids_of(ids, kind), is_root(ids), (uint32_t)args->a[0],
-                                            (uint32_t)args->a[1], (uint32_t)args->a[2]));
+    bool had_root = has_root(ids->uid);
+    int64_t result = set_three(ids_of(ids, kind), is_root(ids), (uint32_t)args->a[0], (uint32_t)args->a[1],
+                               (uint32_t)args->a[2]);
+    return ids_changed(t->process, had_root, result);
 }
 
 static int64_t call_set_filesystem(struct thread *t, long number, enum id_kind kind,
@@ -273,4 +298,80 @@ int64_t call_getgroups(struct thread *t, const struct sysargs *args)
     }
     return host_call(t, SYS_getgroups, (int)args->a[0],
                      guest_pointer(t, args->a[1], (uint32_t)args->a[0] * (uint64_t)4));
+}
+
+/* ---- Across execve() ---- */
+
+/* What a file with set-user-ID or set-group-ID bits gives its process. */
+static void apply_file(struct guest_ids *ids, int program)
+{
+    struct stat st;
+    if (fstat(program, &st) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) > 0)
+        return;
+    if (st.st_mode & S_ISUID)
+        ids->uid[EFFECTIVE] = st.st_uid;
+    if ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+        ids->gid[EFFECTIVE] = st.st_gid;
+}
+
+void ids_print(struct process *p, int program, char text[IDS_TEXT])
+{
+    struct guest_ids next = *ids_lock(p);
+    ids_unlock(p, 0);
+    apply_file(&next, program);
+    next.uid[SAVED] = next.uid[FILESYSTEM] = next.uid[EFFECTIVE];
+    next.gid[SAVED] = next.gid[FILESYSTEM] = next.gid[EFFECTIVE];
+    int length = 0;
+    for (int i = REAL; i <= FILESYSTEM; i++)
+        length += snprintf(text + length, IDS_TEXT - (size_t)length, "%u,%u,", next.uid[i], next.gid[i]);
+    length += snprintf(text + length, IDS_TEXT - (size_t)length, "%d", next.group_count);
+    for (int i = 0; i < next.group_count; i++)
+        length += snprintf(text + length, IDS_TEXT - (size_t)length, ",%u", next.groups[i]);
+}
+
+/* One number of the text and the comma behind it. */
+static bool next_number(const char **text, int64_t *value)
+{
+    char *end;
+    *value = strtoll(*text, &end, 10);
+    if (end == *text || (*end && *end != ','))
+        return false;
+    *text = end + (*end == ',');
+    return *value >= -1 && *value <= UINT32_MAX;
+}
+
+static bool parse_ids(struct guest_ids *ids, const char *text)
+{
+    int64_t value;
+    for (int i = 0; i <= FILESYSTEM; i++) {
+        if (!next_number(&text, &value))
+            return false;
+        ids->uid[i] = (uint32_t)value;
+        if (!next_number(&text, &value))
+            return false;
+        ids->gid[i] = (uint32_t)value;
+    }
+    if (!next_number(&text, &value) || value > (int64_t)ARRAY_SIZE(ids->groups))
+        return false;
+    ids->group_count = (int)value;
+    for (int i = 0; i < ids->group_count; i++) {
+        if (!next_number(&text, &value))
+            return false;
+        ids->groups[i] = (uint32_t)value;
+    }
+    return !*text;
+}
+
+int ids_inherit(struct process *p, const char *text)
+{
+    p->ids.known = parse_ids(&p->ids, text);
+    return p->ids.known ? 0 : -EINVAL;
+}
+
+struct aux_ids ids_at_start(const struct process *p)
+{
+    const uint32_t *u = p->ids.uid, *g = p->ids.gid;
+    if (p->ids.known)
+        return (struct aux_ids){u[REAL], u[EFFECTIVE], g[REAL], g[EFFECTIVE]};
+    return (struct aux_ids){getuid(), geteuid(), getgid(), getegid()};
 }

@@ -1,13 +1,12 @@
 /* Reading and writing in pieces, and waiting for descriptors. */
 #include "process/guest_abi.h"
 #include "process/serve.h"
+#include "process/signal.h"
 
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-
-#define SIGNAL_MASK(number) ((uint64_t)1 << ((number)-1))
 
 /* ---- Vectors ---- */
 
@@ -77,10 +76,16 @@ static int wait_begin(struct thread *t, struct wait_mask *mask, uint64_t gva, ui
         return -EINVAL;
     if (copy_from_guest(t, &mask->bits, gva, sizeof mask->bits))
         return -EFAULT;
+    if (unlikely(signal_is_held(
+            t, ~mask->bits))) { /* the host does not know of it: the call ends before it begins */
+        signal_swap_mask(t, mask->bits);
+        mask->given = false;
+        return 0;
+    }
     t->saved_sigmask = t->sigmask;
     t->restore_sigmask = true;
-    t->sigmask = mask->bits & ~(SIGNAL_MASK(SIGKILL) | SIGNAL_MASK(SIGSTOP));
-    mask->bits &= ~(SIGNAL_MASK(SIGSEGV) | SIGNAL_MASK(SIGBUS)); /* the monitor needs them */
+    t->sigmask = mask->bits & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+    mask->bits &= ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS)); /* the monitor needs them */
     return 0;
 }
 

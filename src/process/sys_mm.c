@@ -67,6 +67,17 @@ int64_t call_munlock(struct thread *t, const struct sysargs *args)
     return mm_munlock(t->process->mm, args->a[0], args->a[1]);
 }
 
+int64_t call_mlockall(struct thread *t, const struct sysargs *args)
+{
+    return mm_mlockall(t->process->mm, (int)args->a[0]);
+}
+
+int64_t call_munlockall(struct thread *t, const struct sysargs *args)
+{
+    (void)args;
+    return mm_munlockall(t->process->mm);
+}
+
 int64_t call_shmat(struct thread *t, const struct sysargs *args)
 {
     return mm_shmat(t->process->mm, (int)args->a[0], args->a[1], (int)args->a[2]);

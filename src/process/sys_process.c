@@ -2,6 +2,7 @@
  * itself and of others. */
 #include "cpu/riscv/code.h"
 #include "process/exec.h"
+#include "process/limits.h"
 #include "process/serve.h"
 #include "process/signal.h"
 #include "process/strace.h"
@@ -156,63 +157,102 @@ int64_t call_membarrier(struct thread *t, const struct sysargs *args)
 
 /* ---- Resource limits ----
  *
- * The monitor reserves the guest's whole address space and has a stack and data of its own, so limits on these do not
- * reach the host: the guest reads back what it has set, also after fork(), but they are not enforced and a program started
- * by execve() has the host's again. A stack limit that leaves the monitor room goes to the host, too, so that programs
- * started later get stacks of that size. */
+ * The host has them all, so that they hold across fork() and execve(): RLIMIT_AS and RLIMIT_DATA with the monitor's share
+ * on top (limits.h), RLIMIT_STACK with no less than the monitor needs for its own stack. A smaller one is kept for the
+ * guest to read back. */
 
 #define MONITOR_STACK ((uint64_t)1 << 20)
 
-static struct guest_limit *kept_limit(struct process *p, uint64_t resource)
+static struct rlimit stack_limit_to_host(const struct rlimit *guest)
 {
-    switch ((uint32_t)resource) {
-    case RLIMIT_AS: return &p->limits[0];
-    case RLIMIT_DATA: return &p->limits[1];
-    case RLIMIT_STACK: return &p->limits[2];
-    default: return NULL;
-    }
+    return (struct rlimit){MAX(guest->rlim_cur, MONITOR_STACK), MAX(guest->rlim_max, MONITOR_STACK)};
 }
 
-static void tell_host_stack_limit(const struct rlimit *new)
+static void keep_stack_limit(struct process *p, const struct rlimit *guest)
 {
-    struct rlimit host = {MAX(new->rlim_cur, MONITOR_STACK), MAX(new->rlim_max, MONITOR_STACK)};
-    host_call_now(SYS_prlimit64, 0, RLIMIT_STACK, &host, NULL);
+    bool keep = guest->rlim_cur < MONITOR_STACK;
+    p->stack_limit = (struct guest_limit){keep, guest->rlim_cur, guest->rlim_max};
 }
 
-static int64_t change_kept_limit(struct process *p, uint32_t resource, const struct rlimit *new,
-                                 struct rlimit *old)
+/* Whether the host can have this limit, which counts addresses. Where it cannot (only builds with sanitizers have the
+ * guest's memory elsewhere) the limit is forgotten. */
+static bool prepare_memory_limit(struct process *p, uint32_t resource, const struct rlimit *limit)
 {
-    struct guest_limit *kept = kept_limit(p, resource);
-    int64_t result = kept->set ? 0 : host_call_now(SYS_prlimit64, 0, resource, NULL, old);
-    if (result)
-        return result;
-    if (kept->set)
-        *old = (struct rlimit){kept->soft, kept->hard};
-    if (!new)
-        return 0;
+    if (limit->rlim_cur == RLIM_INFINITY)
+        return true;
+    mm_watch_limits(p->mm);
+    return resource != RLIMIT_AS || mm_unreserve(p->mm);
+}
+
+static int64_t look_at_own_limit(const struct process *p, uint32_t resource, struct rlimit *limit)
+{
+    struct rlimit host;
+    int64_t result = host_call_now(SYS_prlimit64, 0, resource, NULL, &host);
+    if (!result)
+        *limit = limit_to_guest(resource, &host);
+    if (!result && resource == RLIMIT_STACK && p->stack_limit.set)
+        *limit = (struct rlimit){p->stack_limit.soft, p->stack_limit.hard};
+    return result;
+}
+
+static int64_t set_stack_limit(struct process *p, const struct rlimit *new, const struct rlimit *old)
+{
+    struct rlimit host = stack_limit_to_host(new);
     if (new->rlim_cur > new->rlim_max)
         return -EINVAL;
-    if (new->rlim_max > old->rlim_max && geteuid())
+    if (p->stack_limit.set && new->rlim_max > old->rlim_max && geteuid())
         return -EPERM;
-    *kept = (struct guest_limit){true, new->rlim_cur, new->rlim_max};
+    int64_t result = host_call_now(SYS_prlimit64, 0, RLIMIT_STACK, &host, NULL);
+    if (!result)
+        keep_stack_limit(p, new);
+    return result;
+}
+
+static int64_t set_own_limit(struct process *p, uint32_t resource, const struct rlimit *new,
+                             const struct rlimit *old)
+{
+    struct rlimit host = limit_to_host(resource, new);
     if (resource == RLIMIT_STACK)
-        tell_host_stack_limit(new);
-    return 0;
+        return set_stack_limit(p, new, old);
+    if (limit_is_shared(resource) && !prepare_memory_limit(p, resource, new))
+        return 0;
+    return host_call_now(SYS_prlimit64, 0, resource, &host, NULL);
+}
+
+/* `new` may be NULL. */
+static int64_t change_own_limit(struct process *p, uint32_t resource, const struct rlimit *new,
+                                struct rlimit *old)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t result = look_at_own_limit(p, resource, old);
+    if (!result && new)
+        result = set_own_limit(p, resource, new, old);
+    pthread_mutex_unlock(&p->lock);
+    return result;
+}
+
+/* Another process is taken for a guest too. */
+static int64_t change_other_limit(int pid, uint32_t resource, const struct rlimit *new, struct rlimit *old)
+{
+    struct rlimit host = {0}, was;
+    if (new)
+        host = limit_to_host(resource, new);
+    int64_t result = host_call_now(SYS_prlimit64, pid, resource, new ? &host : NULL, &was);
+    if (!result)
+        *old = limit_to_guest(resource, &was);
+    return result;
 }
 
 static int64_t change_limit(struct thread *t, uint64_t pid, uint64_t resource, uint64_t new_gva,
                             uint64_t old_gva)
 {
-    struct process *p = t->process;
     struct rlimit new, old;
-    if (!kept_limit(p, resource) || ((int)pid && (int)pid != host_call_now(SYS_getpid)))
-        return host_call(t, SYS_prlimit64, (int)pid, resource, guest_pointer(t, new_gva, sizeof new),
-                         guest_pointer(t, old_gva, sizeof old));
     if (new_gva && copy_from_guest(t, &new, new_gva, sizeof new))
         return -EFAULT;
-    pthread_mutex_lock(&p->lock);
-    int64_t result = change_kept_limit(p, (uint32_t)resource, new_gva ? &new : NULL, &old);
-    pthread_mutex_unlock(&p->lock);
+    const struct rlimit *wanted = new_gva ? &new : NULL;
+    bool own = !(int)pid || (int)pid == host_call_now(SYS_getpid);
+    int64_t result = own ? change_own_limit(t->process, (uint32_t)resource, wanted, &old)
+                         : change_other_limit((int)pid, (uint32_t)resource, wanted, &old);
     if (result || !old_gva)
         return result;
     return copy_to_guest(t, old_gva, &old, sizeof old);

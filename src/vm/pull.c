@@ -14,6 +14,7 @@
 #include "vm/userns.h"
 #include "vm/vm.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -84,7 +85,7 @@ static const struct phase *find_phase(const char *line)
     return NULL;
 }
 
-/* "Retrieving libc6 2.41-12", "Extracting libc6...", "Unpacking libc6...", "Configuring libc6..." */
+/* "Retrieving libc6 2.41-12", "Extracting libc6...", "Unpacking libc6:riscv64...", "Configuring libc6:riscv64..." */
 static bool parse_item(const char *line, char *item, size_t size)
 {
     static const char *const verbs[] = {"Retrieving ", "Extracting ", "Unpacking ", "Configuring "};
@@ -92,7 +93,7 @@ static bool parse_item(const char *line, char *item, size_t size)
         size_t length = strlen(verbs[i]);
         if (strncmp(line, verbs[i], length))
             continue;
-        size_t end = strcspn(line + length, " ");
+        size_t end = strcspn(line + length, " :");
         while (end && line[length + end - 1] == '.')
             end--;
         snprintf(item, size, "%.*s", (int)end, line + length);
@@ -119,7 +120,9 @@ static void take_line(void *context, const char *line)
         if (strcmp(job->phase, phase->phase) != 0)
             begin_phase(job, phase->phase, total);
     } else if (parse_item(line + 3, job->item, sizeof(job->item))) {
-        job->progress.done++;
+        if (job->progress.done < job->progress.total ||
+            !job->progress.total) /* triggers may configure one twice */
+            job->progress.done++;
         report(job);
     }
 }
@@ -365,6 +368,36 @@ static int check_request(struct job *job, struct guise_error *err)
     return r;
 }
 
+/* Does the program need a loader, which is not there inside a riscv64 root? (A build with sanitizers does.) */
+static bool is_dynamic(const char *program)
+{
+    Elf64_Ehdr header;
+    Elf64_Phdr segment;
+    bool found = false;
+    int fd = open(program, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header))
+        for (unsigned i = 0; i < header.e_phnum && !found; i++) {
+            off_t at = (off_t)(header.e_phoff + i * sizeof(segment));
+            found = pread(fd, &segment, sizeof(segment), at) == (ssize_t)sizeof(segment) &&
+                    segment.p_type == PT_INTERP;
+        }
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+static int check_host(const struct job *job, struct guise_error *err)
+{
+    if (!in_host_path("debootstrap"))
+        return error_set(err, GUISE_E_NOTFOUND, "debootstrap is missing: apt-get install debootstrap");
+    if (job->pull->monitor && is_dynamic(job->pull->monitor))
+        return error_set(
+            err, GUISE_E_UNSUPPORTED,
+            "this guise is linked dynamically (built with sanitizers?): it cannot run programs that are "
+            "started inside another root, as the second stage needs");
+    return 0;
+}
+
 static int pull_checked(struct job *job, bool *present, struct guise_error *err)
 {
     int lock = image_lock(&job->paths, job->name, true, err);
@@ -372,9 +405,9 @@ static int pull_checked(struct job *job, bool *present, struct guise_error *err)
         return lock;
     int r = 0;
     *present = !job->pull->force && access(job->paths.final, F_OK) == 0;
-    if (!*present && !in_host_path("debootstrap"))
-        r = error_set(err, GUISE_E_NOTFOUND, "debootstrap is missing: apt-get install debootstrap");
-    else if (!*present)
+    if (!*present)
+        r = check_host(job, err);
+    if (!*present && r == 0)
         r = pull_locked(job, err);
     unlink(job->paths.lock);
     close(lock);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "host/fd.h"
 #include "process/process.h"
 #include "vm/image.h"
 #include "vm/root.h"
@@ -18,7 +19,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,30 +105,18 @@ static int find_program(const struct guise_vm *vm, struct launch *launch, struct
 
 /* ---- The monitor's own file ---- */
 
-/* A number that programs do not expect: low ones are what they count on. */
-static int descriptor_move_up(int fd)
-{
-    struct rlimit limit;
-    int floor = 1000;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 1024)
-        floor = limit.rlim_cur > 32 ? (int)limit.rlim_cur - 16 : 3;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, floor);
-    if (moved < 0)
-        return fd;
-    close(fd);
-    return moved;
-}
-
 /* -1 when there is no guise command: execve() of riscv64 programs then fails in the guest. */
 static int monitor_open(const struct guise_vm *vm)
 {
+    if (vm->monitor_fd && fcntl(atoi(vm->monitor_fd), F_SETFD, FD_CLOEXEC) == 0)
+        return atoi(vm->monitor_fd);
     char *found = NULL;
     const char *path = vm->monitor, *search = getenv("PATH");
     if (!path && search && program_search("guise", search, &found) == 0)
         path = found;
     int fd = path ? open(path, O_PATH | O_CLOEXEC) : -1;
     free(found);
-    return fd < 0 ? -1 : descriptor_move_up(fd);
+    return fd < 0 ? -1 : host_fd_move_up(fd);
 }
 
 /* What a monitor that is started again must know. The root was entered and the environment made: they are inherited. */
@@ -150,6 +138,9 @@ static int make_monitor_argv(const struct guise_vm *vm, struct launch *launch, s
         made = made && list_addf(argv, "--stats=%s", vm->stats);
     if (launch->config.fake_ids)
         made = made && list_add(argv, "--fake-ids");
+    /* Its own file may be out of its sight, inside a root without /proc or after a chroot() of the guest. */
+    if (launch->config.monitor_fd >= 0)
+        made = made && list_addf(argv, "--monitor-fd=%d", launch->config.monitor_fd);
     launch->config.monitor_argv = argv->items;
     return made ? 0 : out_of_memory(err);
 }
@@ -209,6 +200,8 @@ static bool set_root_env(struct list *env)
         "LANGUAGE",
         "TMPDIR",
         "SHELL",
+        "PWD",
+        "OLDPWD",
     };
     for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
         if (!list_setenv(env, changes[i]))
@@ -255,6 +248,7 @@ static void configure(const struct guise_vm *vm, struct process_config *config)
     config->address_bits = vm->bits;
     config->strace = vm->strace && strcmp(vm->strace, "on") == 0;
     config->fake_ids = vm->fake_ids && strcmp(vm->fake_ids, "on") == 0;
+    config->ids = vm->ids;
     if (vm->stats)
         config->stats = strcmp(vm->stats, "json") == 0 ? STATS_JSON : STATS_TEXT;
 }

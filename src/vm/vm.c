@@ -4,6 +4,8 @@
 #include "base/util.h"
 #include "vm/cpu.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +61,16 @@ static int check_bits(struct guise_vm *vm, const char *value)
     return 0;
 }
 
+static int check_descriptor(struct guise_vm *vm, const char *value)
+{
+    (void)vm;
+    char *end;
+    unsigned long fd = strtoul(value, &end, 10);
+    return *value < '0' || *value > '9' || *end || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0
+               ? GUISE_E_CONFIG
+               : 0;
+}
+
 static int check_env(struct guise_vm *vm, const char *value)
 {
     (void)vm;
@@ -92,6 +104,8 @@ static const struct property {
     /* For a monitor that is started again inside a root; not part of the library's documentation. */
     {"execfn", TEXT(execfn), NULL, NULL},
     {"fake-ids", TEXT(fake_ids), check_on, "on or off"},
+    {"ids", TEXT(ids), NULL, NULL},
+    {"monitor-fd", TEXT(monitor_fd), check_descriptor, "a descriptor"},
 };
 
 static const struct property *property_find(const char *key)

@@ -30,6 +30,11 @@ is 'pull of a wrong suite' 125 "$status"
 "$guise" image remove debian:trixie
 rm -rf data/images
 
+if ! is_static; then
+    try "$guise" image pull debian:trixie
+    like 'a dynamic build says that it cannot' '*is linked dynamically*' "$err"
+    finish
+fi
 if [ ! -x /usr/sbin/debootstrap ]; then
     skip 'failed pulls' 'no debootstrap'
     finish

@@ -101,8 +101,9 @@ try "$guise" run ./again 3 "$tmp/again"
 is 'programs started by the program' "child done as $(id -u)" "$out"
 
 # ---- roots ----
-mkdir -p root/bin root/proc other
+mkdir -p root/bin root/proc other bare
 cp show again root/bin
+cp again bare
 echo shown >other/file
 compile cat <<'C'
 #include <stdio.h>
@@ -135,6 +136,8 @@ roots() { # roots WHO COMMAND...: the prefix makes it run as WHO
     if is_static; then
         try "$@" "$guise" run --root "$tmp/root" again 3 /bin/again
         is "$who: programs started inside the root" 'child done as 0' "$out"
+        try "$@" "$guise" run --root "$tmp/bare" /again 3 /again
+        is "$who: also where there is no /proc" 'child done as 0' "$out"
     else
         skip "$who: programs started inside the root" 'a build with sanitizers is dynamic'
     fi

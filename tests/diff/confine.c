@@ -12,81 +12,39 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* clang-format off */
 static const int refused[] = {
-    __NR_kill,
-    __NR_rt_sigqueueinfo,
-    __NR_pidfd_send_signal,
-    __NR_pidfd_open,
-    __NR_ptrace,
-    __NR_unlink,
-    __NR_unlinkat,
-    __NR_rmdir,
-    __NR_rename,
-    __NR_renameat,
-    __NR_renameat2,
-    __NR_truncate,
-    __NR_link,
-    __NR_linkat,
-    __NR_symlink,
-    __NR_symlinkat,
-    __NR_mknod,
-    __NR_mknodat,
-    __NR_mkdir,
-    __NR_mkdirat,
-    __NR_chmod,
-    __NR_fchmod,
-    __NR_fchmodat,
-    __NR_chown,
-    __NR_lchown,
-    __NR_fchown,
-    __NR_fchownat,
-    __NR_utimensat,
-    __NR_setxattr,
-    __NR_mount,
-    __NR_umount2,
-    __NR_pivot_root,
-    __NR_chroot,
-    __NR_reboot,
-    __NR_sethostname,
-    __NR_setdomainname,
-    __NR_swapon,
-    __NR_swapoff,
-    __NR_acct,
-    __NR_settimeofday,
-    __NR_clock_settime,
-    __NR_adjtimex,
-    __NR_clock_adjtime,
-    __NR_init_module,
-    __NR_finit_module,
-    __NR_delete_module,
-    __NR_kexec_load,
-    __NR_bpf,
-    __NR_fork,
-    __NR_vfork,
-    __NR_setpriority,
-    __NR_sched_setscheduler,
-    __NR_sched_setparam,
-    __NR_quotactl,
-    __NR_syslog,
-    __NR_socket,
-    __NR_vhangup,
-    __NR_add_key,
-    __NR_keyctl,
-    __NR_process_vm_writev,
+    __NR_rt_sigqueueinfo, __NR_pidfd_send_signal, __NR_pidfd_open, __NR_unlink,
+    __NR_unlinkat, __NR_rmdir, __NR_rename, __NR_renameat, __NR_renameat2, __NR_truncate, __NR_link,
+    __NR_linkat, __NR_symlink, __NR_symlinkat, __NR_mknod, __NR_mknodat, __NR_mkdir, __NR_mkdirat,
+    __NR_chmod, __NR_fchmod, __NR_fchmodat, __NR_chown, __NR_lchown, __NR_fchown, __NR_fchownat,
+    __NR_utimensat, __NR_setxattr, __NR_mount, __NR_umount2, __NR_pivot_root, __NR_chroot,
+    __NR_reboot, __NR_sethostname, __NR_setdomainname, __NR_swapon, __NR_swapoff, __NR_acct,
+    __NR_settimeofday, __NR_clock_settime, __NR_adjtimex, __NR_clock_adjtime, __NR_init_module,
+    __NR_finit_module, __NR_delete_module, __NR_kexec_load, __NR_bpf, __NR_fork, __NR_vfork,
+    __NR_setpriority, __NR_sched_setscheduler, __NR_sched_setparam, __NR_quotactl, __NR_syslog,
+    __NR_socket, __NR_vhangup, __NR_add_key, __NR_keyctl, __NR_process_vm_writev,
 };
+/* clang-format on */
 
 enum { COUNT = sizeof(refused) / sizeof(refused[0]) };
 
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define EQUAL(value, yes, no) \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(value), (unsigned char)(yes), (no))
+#define RETURN(value) BPF_STMT(BPF_RET | BPF_K, (value))
+
+/* Refuses the calls above, and kill() of anything but this process itself. */
 static int refuse_calls(void)
 {
-    struct sock_filter code[COUNT + 3] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    struct sock_filter code[COUNT + 7] = {
+        LOAD(nr), EQUAL(__NR_kill, 0, 2), LOAD(args[0]), EQUAL(getpid(), COUNT + 1, COUNT + 2), LOAD(nr),
+    };
     for (unsigned i = 0; i < COUNT; i++)
-        code[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)refused[i],
-                                                   (unsigned char)(COUNT - i), 0);
-    code[COUNT + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    code[COUNT + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-    struct sock_fprog program = {COUNT + 3, code};
+        code[5 + i] = (struct sock_filter)EQUAL(refused[i], COUNT - i, 0);
+    code[COUNT + 5] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+    code[COUNT + 6] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | EPERM);
+    struct sock_fprog program = {COUNT + 7, code};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);

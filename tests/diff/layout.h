@@ -8,7 +8,7 @@
 #define DIFF_LAYOUT_H
 
 #define TEXT_BASE   UINT64_C(0x10000000)
-#define HOLE_BASE   UINT64_C(0x18000000) /* nothing is mapped here */
+#define HOLE_BASE   UINT64_C(0x60000000) /* nothing is mapped here */
 #define DATA_BASE   UINT64_C(0x20000000)
 #define RECORD_BASE UINT64_C(0x28000000)
 

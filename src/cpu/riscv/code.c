@@ -7,6 +7,7 @@
 #include "host/copy.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,15 +16,16 @@
 #define CHUNK_MAX_UNITS (CHUNK_BYTES / 128)
 
 /* Beyond this, everything is dropped and built anew: the working set of the largest programs is a fraction of it. */
-#define CODE_MAX_BYTES   ((size_t)96 << 20)
+#define DEFAULT_MAX_BYTES ((size_t)96 << 20)
 
-#define TABLE_FIRST_BITS 10
-#define PAGE_HASH_COUNT  1024u
-#define PAGE_SHIFT       12
+#define TABLE_FIRST_BITS  10
+#define PAGE_HASH_COUNT   1024u
+#define PAGE_SHIFT        12
 
 struct chunk {
     struct chunk *next;
-    uint32_t used, unit_count;
+    uint32_t used;
+    _Atomic uint32_t unit_count;     /* grows while harts read it (code_locate) */
     uint32_t units[CHUNK_MAX_UNITS]; /* offsets of the units, ascending */
 };
 
@@ -51,11 +53,10 @@ struct code {
     struct chunk *chunks;   /* the first is being filled */
     struct table *old_tables;
     struct limbo *limbo;
-    struct unit *pages[PAGE_HASH_COUNT];
+    struct unit *pages[2][PAGE_HASH_COUNT]; /* fixed and changeable ones */
     struct hart *harts;
-    size_t bytes;
+    size_t bytes, max_bytes;
     uint64_t live;
-    bool barrier_ready;
     struct code_stats stats;
     struct draft draft;
 };
@@ -134,6 +135,7 @@ int code_new(struct code **out, const struct code_ops *ops, void *context, uint6
     code->context = context;
     code->mem_base = mem_base;
     code->extensions = extensions;
+    code->max_bytes = ops->max_bytes ? ops->max_bytes : DEFAULT_MAX_BYTES;
     code->table = table;
     code->epoch = 1;
     *out = code;
@@ -197,12 +199,17 @@ void code_remove_hart(struct code *code, struct hart *hart)
 }
 
 /* The store of the epoch has no fence, for it is made at every system call: whoever frees memory makes every hart's
- * stores visible instead (host_barrier_all). */
+ * stores visible instead (host_barrier_all). An epoch that is still the current one after the store was seen in time; a
+ * hart that comes late must not use what its jump cache has of the epoch before. */
 void code_enter(struct code *code, struct hart *hart)
 {
-    uint64_t epoch = atomic_load_explicit(&code->epoch, memory_order_acquire);
-    atomic_store_explicit(&hart->epoch, epoch, memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst);
+    uint64_t epoch, now = atomic_load_explicit(&code->epoch, memory_order_acquire);
+    do {
+        epoch = now;
+        atomic_store_explicit(&hart->epoch, epoch, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+        now = atomic_load_explicit(&code->epoch, memory_order_acquire);
+    } while (unlikely(now != epoch));
     if (unlikely(hart->jumps_epoch != epoch)) {
         memset(hart->jumps, 0, JUMP_COUNT * sizeof(hart->jumps[0]));
         jump_clear(hart->jumps);
@@ -246,6 +253,10 @@ static void reclaim(struct code *code)
 /* Drops every unit. Called with the lock held. */
 static void flush(struct code *code)
 {
+    if (host_barrier_register() != 0) {
+        code->max_bytes = SIZE_MAX; /* it would never be known what may be freed */
+        return;
+    }
     struct limbo *l = calloc(1, sizeof(*l));
     struct table *t = table_new(TABLE_FIRST_BITS);
     if (!l || !t) {
@@ -253,8 +264,6 @@ static void flush(struct code *code)
         free(t);
         return; /* go on as long as chunks can be had */
     }
-    if (!code->barrier_ready)
-        code->barrier_ready = host_barrier_register() == 0;
     struct table *old = code->table;
     old->retired_next = code->old_tables;
     *l = (struct limbo){code->limbo, code->epoch + 1, code->chunks, old};
@@ -276,6 +285,7 @@ static struct unit *allocate(struct code *code, size_t size)
     size = ALIGN_UP(size, sizeof(union cell));
     struct chunk *c = code->chunks;
     if (!c || c->used + size > CHUNK_BYTES || c->unit_count == CHUNK_MAX_UNITS) {
+        reclaim(code);
         c = aligned_alloc(CHUNK_BYTES, CHUNK_BYTES);
         if (!c)
             return NULL;
@@ -285,8 +295,10 @@ static struct unit *allocate(struct code *code, size_t size)
         code->chunks = c;
         code->bytes += CHUNK_BYTES;
     }
+    uint32_t index = atomic_load_explicit(&c->unit_count, memory_order_relaxed);
     struct unit *u = (struct unit *)((char *)c + c->used);
-    c->units[c->unit_count++] = c->used;
+    c->units[index] = c->used;
+    atomic_store_explicit(&c->unit_count, index + 1, memory_order_release);
     c->used += (uint32_t)size;
     return u;
 }
@@ -301,25 +313,35 @@ static uint8_t *unit_source(const struct unit *u)
     return (uint8_t *)&unit_infos(u)[u->cell_count];
 }
 
-static struct unit **page_list(struct code *code, uint64_t page)
+static struct unit **page_list(struct code *code, bool changeable, uint64_t page)
 {
-    return &code->pages[page % PAGE_HASH_COUNT];
+    return &code->pages[changeable][page % PAGE_HASH_COUNT];
+}
+
+/* Copies the guest's code at `pc`, up to `size` bytes of executable memory; says how many and whether they may change. */
+static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size, bool *changeable)
+{
+    uint64_t at = pc, end;
+    bool also;
+    *changeable = false;
+    while (at - pc < size && code->ops->executable(code->context, at, &end, &also)) {
+        *changeable |= also;
+        at = end;
+    }
+    size = MIN(at - pc, size);
+    return size - host_copy(source, (const void *)(code->mem_base + pc), size);
 }
 
 /* With the lock held: another hart may have built the unit meanwhile. */
 static struct unit *build(struct code *code, uint64_t pc)
 {
     uint8_t source[UNIT_BYTES];
-    uint64_t end;
     bool changeable;
     struct unit *u = table_find(code->table, pc);
     if (u)
         return u;
-    if (!code->ops->executable(code->context, pc, &end, &changeable))
-        return NULL;
-    size_t size = MIN(end - pc, sizeof(source));
-    size -= host_copy(source, (const void *)(code->mem_base + pc), size);
-    if (code->bytes > CODE_MAX_BYTES)
+    size_t size = fetch(code, pc, source, sizeof(source), &changeable);
+    if (code->bytes > code->max_bytes)
         flush(code);
     struct draft *d = &code->draft;
     if (!predecode(d, source, (unsigned)size, pc, code->extensions))
@@ -336,7 +358,7 @@ static struct unit *build(struct code *code, uint64_t pc)
     memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
     if (changeable)
         memcpy(unit_source(u), source, d->bytes);
-    struct unit **list = page_list(code, pc >> PAGE_SHIFT);
+    struct unit **list = page_list(code, changeable, pc >> PAGE_SHIFT);
     u->page_next = *list;
     *list = u;
     code->stats.units++;
@@ -358,18 +380,23 @@ const union cell *code_find(struct code *code, uint64_t pc)
     return u ? u->cells : NULL;
 }
 
-uint64_t code_fetch_fault(struct code *code, uint64_t pc)
+uint64_t code_fetch_fault(struct code *code, uint64_t pc, int *host_signal)
 {
-    uint64_t end;
+    const uint64_t half = 2;
+    uint64_t address = pc, end;
+    uint8_t source[2];
     bool changeable;
-    return code->ops->executable(code->context, pc, &end, &changeable) && end - pc < 4 ? end : pc;
+    if (fetch(code, pc, source, half, &changeable) == half)
+        address += half;
+    *host_signal = code->ops->executable(code->context, address, &end, &changeable) ? SIGBUS : SIGSEGV;
+    return address;
 }
 
 const struct unit *code_locate(const union cell *cell, struct cell_info *info)
 {
     const struct chunk *c = (const struct chunk *)((uintptr_t)cell & ~(uintptr_t)(CHUNK_BYTES - 1));
     uint32_t offset = (uint32_t)((uintptr_t)cell - (uintptr_t)c);
-    uint32_t low = 0, high = c->unit_count;
+    uint32_t low = 0, high = atomic_load_explicit(&c->unit_count, memory_order_acquire);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
         if (c->units[middle] <= offset)
@@ -382,10 +409,14 @@ const struct unit *code_locate(const union cell *cell, struct cell_info *info)
     return u;
 }
 
-static void kill(struct code *code, struct unit *u)
+static void kill_unit(struct code *code, struct unit *u)
 {
+    const struct cell_info *infos = unit_infos(u);
+    const void *dead = interp_table()->handlers[CELL_DEAD];
     table_remove(code->table, u);
-    __atomic_store_n(&u->cells[0].handler, interp_table()->handlers[CELL_DEAD], __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < u->cell_count; i++)
+        if (i == 0 || infos[i].offset != infos[i - 1].offset) /* not an operand cell */
+            __atomic_store_n(&u->cells[i].handler, dead, __ATOMIC_RELEASE);
     code->stats.killed++;
     code->live--;
 }
@@ -399,7 +430,7 @@ static void kill_in_list(struct code *code, struct unit **at, unit_condition *do
         struct unit *u = *at;
         if (doomed(code, u, start, end)) {
             *at = u->page_next;
-            kill(code, u);
+            kill_unit(code, u);
         } else {
             at = &u->page_next;
         }
@@ -416,8 +447,6 @@ static bool changed(const struct code *code, const struct unit *u, uint64_t star
 {
     (void)start, (void)end;
     uint8_t now[UNIT_BYTES];
-    if (!u->changeable)
-        return false;
     return host_copy(now, (const void *)(code->mem_base + u->pc), u->bytes) != 0 ||
            memcmp(now, unit_source(u), u->bytes) != 0;
 }
@@ -433,8 +462,10 @@ void code_invalidate(struct code *code, uint64_t start, uint64_t end)
         first = 0;
         last = PAGE_HASH_COUNT - 1;
     }
-    for (uint64_t page = first; page <= last; page++)
-        kill_in_list(code, page_list(code, page), overlaps, start, end);
+    for (uint64_t page = first; page <= last; page++) {
+        kill_in_list(code, page_list(code, false, page), overlaps, start, end);
+        kill_in_list(code, page_list(code, true, page), overlaps, start, end);
+    }
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -442,7 +473,7 @@ void code_fence(struct code *code)
 {
     pthread_mutex_lock(&code->lock);
     for (unsigned i = 0; i < PAGE_HASH_COUNT; i++)
-        kill_in_list(code, &code->pages[i], changed, 0, 0);
+        kill_in_list(code, page_list(code, true, i), changed, 0, 0);
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -453,7 +484,8 @@ void code_fork_prepare(struct code *code)
 
 void code_fork_done(struct code *code, bool child)
 {
-    (void)child;
+    for (struct hart *h = code->harts; h && child; h = h->code_next)
+        atomic_store_explicit(&h->epoch, 0, memory_order_relaxed);
     pthread_mutex_unlock(&code->lock);
 }
 

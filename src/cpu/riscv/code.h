@@ -1,14 +1,15 @@
 /* Predecoded code of one address space: units of cells, found by guest pc and shared by all its harts.
  *
  * Threads: look-ups are lock-free; building and killing take the lock inside. A dead unit stays in memory, because harts
- * may be inside it or hold links to it: its first cell sends them to look up again. When the memory for units is used
- * up, all units are dropped at once, and freed when no hart is left that entered its units before that.
+ * may be inside it or hold links to it: its cells send them to look up again. When the memory for units is used up, all
+ * units are dropped at once, and freed when no hart is left that entered its units before that.
  * Lifetime: code_new() ... code_free(); owned by the address space's owner, outlives its harts. */
 #ifndef CPU_RISCV_CODE_H
 #define CPU_RISCV_CODE_H
 
 #include <guise.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct code;
@@ -19,6 +20,8 @@ struct code_ops {
      * whether its bytes may change without a code_invalidate(): the guest can write there, or elsewhere to the same
      * memory. Returns true then. */
     bool (*executable)(void *context, uint64_t address, uint64_t *end, bool *changeable);
+    /* Units are dropped when they take more than this; 0 for the default. Tests make it small. */
+    size_t max_bytes;
 };
 
 /* `extensions` is a bit set of enum rv_ext; a row of another extension is an illegal instruction. */
@@ -26,13 +29,15 @@ int code_new(struct code **out, const struct code_ops *ops, void *context, uint6
              uint64_t extensions, struct guise_error *err);
 void code_free(struct code *code);
 
-/* Forgets what was decoded from [start, end): after munmap, a new mapping, mprotect, or an instruction-cache flush. */
+/* Forgets what was decoded from [start, end): after munmap, a new mapping, mprotect, or an instruction-cache flush. Every
+ * hart sees the change at its next instruction. */
 void code_invalidate(struct code *code, uint64_t start, uint64_t end);
 
 /* A FENCE.I: forgets units whose guest bytes have changed (those that can). */
 void code_fence(struct code *code);
 
-/* Before fork() and after it in the child (and parent): no lock may be left held by a thread that is gone. */
+/* Before fork() and after it in the child and the parent: no lock may be left held by a thread that is gone, and in the
+ * child no hart is inside its units. */
 void code_fork_prepare(struct code *code);
 void code_fork_done(struct code *code, bool child);
 

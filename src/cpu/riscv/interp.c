@@ -83,7 +83,7 @@ static unsigned __int128 carryless(uint64_t a, uint64_t b)
 #define IMM         (uint64_t)(int64_t) c->imm
 #define SEXT(value) (uint64_t)(int64_t)(int32_t)(value)
 
-#define DISPATCH    goto * c->handler
+#define DISPATCH    goto *__atomic_load_n(&c->handler, __ATOMIC_RELAXED)
 #define NEXT      \
     do {          \
         c++;      \
@@ -96,13 +96,13 @@ static unsigned __int128 carryless(uint64_t a, uint64_t b)
     NEXT;
 
 /* Follows a link. Every taken branch polls `pending`, so a request is noticed within one unit. */
-#define FOLLOW(operand_cell)                                                   \
-    do {                                                                       \
-        from = (operand_cell);                                                 \
-        if (unlikely(atomic_load_explicit(&h->pending, memory_order_relaxed))) \
-            goto pending;                                                      \
-        c = __atomic_load_n(&from->link, __ATOMIC_ACQUIRE);                    \
-        DISPATCH;                                                              \
+#define FOLLOW(operand_cell)                                \
+    do {                                                    \
+        from = (operand_cell);                              \
+        if (unlikely(host_is_set(h->pending)))              \
+            goto pending;                                   \
+        c = __atomic_load_n(&from->link, __ATOMIC_ACQUIRE); \
+        DISPATCH;                                           \
     } while (0)
 
 #define BRANCH(row, condition)       \
@@ -157,7 +157,7 @@ static unsigned __int128 carryless(uint64_t a, uint64_t b)
     }                                    \
     NEXT;
 
-/* Host atomics are sequentially consistent: stronger than any aq and rl ask for. */
+/* Host atomics that write are sequentially consistent: stronger than any aq and rl ask for. */
 #define AMO(row, type, operation, get)                                                          \
     op_##row:                                                                                   \
     {                                                                                           \
@@ -178,10 +178,15 @@ static unsigned __int128 carryless(uint64_t a, uint64_t b)
     }                                                                                                      \
     NEXT;
 
+#define ORDER_RELEASE 1
+
+/* With rl (a sequentially consistent compare-and-swap that fails is this LR alone) no earlier store may be later. */
 #define LOAD_RESERVED(row, type, get)                                 \
     op_##row:                                                         \
     {                                                                 \
         ACCESS_ALIGNED(X1, sizeof(type));                             \
+        if (c->aux & ORDER_RELEASE)                                   \
+            atomic_thread_fence(memory_order_seq_cst);                \
         type value = __atomic_load_n((type *)host, __ATOMIC_SEQ_CST); \
         h->reserve_address = address;                                 \
         h->reserve_value = value;                                     \
@@ -235,17 +240,15 @@ static unsigned __int128 carryless(uint64_t a, uint64_t b)
 #define F2 f[c->rs2]
 #define F3 f[c->imm]
 
-#define CSR(row, operand, writes, operation)                                     \
-    op_##row:                                                                    \
-    {                                                                            \
-        uint64_t value, set = (operand);                                         \
-        struct cell_info info;                                                   \
-        code_locate(c, &info);                                                   \
-        if (!csr_read(h, (unsigned)c->imm, h->instret + info.retired, &value) || \
-            ((writes) && !csr_write(h, (unsigned)c->imm, (operation))))          \
-            goto illegal;                                                        \
-        x[c->rd] = value;                                                        \
-    }                                                                            \
+#define CSR(row, operand, writes, operation)                               \
+    op_##row:                                                              \
+    {                                                                      \
+        uint64_t value, set = (operand);                                   \
+        if (!csr_read(h, (unsigned)c->imm, h->instret + c->aux, &value) || \
+            ((writes) && !csr_write(h, (unsigned)c->imm, (operation))))    \
+            goto illegal;                                                  \
+        x[c->rd] = value;                                                  \
+    }                                                                      \
     NEXT;
 
 /* Leaves pc and the count of instructions as they are before the cell's instruction. */
@@ -277,7 +280,7 @@ __attribute__((noinline)) static const struct interp_table *run(struct hart *h)
     uint64_t *const x = h->x, *const f = h->f;
     union cell *from = NULL; /* the operand cell whose link was followed last */
     const union cell *c;
-    uint64_t target = h->pc, bad_address;
+    uint64_t target = h->pc & ~(uint64_t)1, bad_address;
     goto find;
 
     /* ---- Cells of our own ---- */
@@ -291,11 +294,12 @@ cell_li64:
 cell_next:
     h->instret += c->aux;
     FOLLOW((union cell *)c + 1);
-cell_dead : {
-    const struct unit *unit = (const struct unit *)((const char *)c - offsetof(struct unit, cells));
-    target = unit->pc;
-    goto find;
-}
+cell_dead:
+    exit_at(h, c);
+    target = h->pc;
+    if (!from || __atomic_load_n(&from->link, __ATOMIC_RELAXED) != c)
+        goto find;
+    /* The link led here: it gets its new end. */
 cell_resolve:
     c = code_find(h->code, from->target);
     if (!c) {
@@ -317,7 +321,7 @@ op_JALR:
     target = (X1 + IMM) & ~(uint64_t)1;
     x[c->rd] = c[1].constant;
     h->instret += c->aux;
-    if (unlikely(atomic_load_explicit(&h->pending, memory_order_relaxed)))
+    if (unlikely(host_is_set(h->pending)))
         goto pending_at_target;
     {
         const struct jump_entry *jump = jump_slot(h->jumps, target);
@@ -595,7 +599,7 @@ find:
     if (!c)
         goto fetch_fault;
     *jump_slot(h->jumps, target) = (struct jump_entry){target, c};
-    if (unlikely(atomic_load_explicit(&h->pending, memory_order_relaxed)))
+    if (unlikely(host_is_set(h->pending)))
         goto pending_at_target;
     DISPATCH;
 pending:
@@ -606,7 +610,8 @@ pending_at_target:
     return NULL;
 fetch_fault:
     h->pc = target;
-    h->exit = (struct hart_exit){EXIT_FETCH, code_fetch_fault(h->code, target), SIGSEGV};
+    h->exit.kind = EXIT_FETCH;
+    h->exit.address = code_fetch_fault(h->code, target, &h->exit.host_signal);
     return NULL;
 out_of_range:
     h->exit = (struct hart_exit){EXIT_FAULT, bad_address, SIGSEGV};
@@ -624,6 +629,7 @@ exit_at_cell:
 void interp_run(struct hart *h)
 {
     code_enter(h->code, h);
+    h->reserve_address = HART_NO_RESERVE; /* as a kernel does on its way back from any trap */
     if (host_unwind_mark(&h->unwind))
         exit_at(h, h->cell); /* interp_fault() has filled in h->exit */
     else

@@ -1,6 +1,16 @@
 #include "cpu/riscv/predecode.h"
 
+#include "isa/riscv/tables.h"
+
 #include <string.h>
+
+#define EXT(name) (UINT64_C(1) << RV_EXT_##name)
+
+struct source {
+    const uint8_t *code;
+    unsigned size;
+    uint64_t pc, extensions;
+};
 
 static union cell *draft_add(struct draft *d)
 {
@@ -11,20 +21,27 @@ static union cell *draft_add(struct draft *d)
 static union cell *draft_add_op(struct draft *d, unsigned op)
 {
     union cell *c = draft_add(d);
-    *c = (union cell){.handler = interp_table()->handlers[op]};
+    *c = (union cell){.handler = d->interp->handlers[op]};
     return c;
 }
 
 static void draft_add_link(struct draft *d, uint64_t target)
 {
     union cell *c = draft_add(d);
-    c->link = &interp_table()->unresolved;
+    c->link = &d->interp->unresolved;
     c->target = target;
 }
 
 static void draft_add_constant(struct draft *d, uint64_t value)
 {
     *draft_add(d) = (union cell){.constant = value};
+}
+
+/* The instruction's cells are complete. */
+static void draft_count(struct draft *d, const struct rv_insn *insn)
+{
+    d->insns++;
+    d->bytes += insn->length;
 }
 
 static void draft_load_constant(struct draft *d, unsigned rd, uint64_t value)
@@ -64,7 +81,7 @@ static unsigned weaken(const struct rv_insn *insn)
 
 static void add_insn(struct draft *d, const struct rv_insn *insn, uint64_t pc)
 {
-    unsigned flags = rv_op_flags(insn->op);
+    unsigned flags = rv_rows[insn->op].flags;
     uint8_t retired = (uint8_t)(d->insns + 1);
     union cell *c = draft_add_op(d, weaken(insn));
     c->rd = insn->rd || (flags & RV_FRD) ? insn->rd : HART_X_SINK;
@@ -89,66 +106,71 @@ static void add_insn(struct draft *d, const struct rv_insn *insn, uint64_t pc)
     } else if (insn->op == RV_FENCE_I) {
         c->aux = retired;
         draft_add_link(d, pc + insn->length);
+    } else if (rv_rows[insn->op].ext == RV_EXT_ZICSR) {
+        c->aux = (uint8_t)d->insns;
     }
 }
 
-/* How many instructions were added: 1, or 2 fused into one. */
-static unsigned add_next(struct draft *d, const struct rv_insn *insn, const struct rv_insn *after,
-                         uint64_t pc)
+/* Can the CPU with these extensions execute it? */
+static bool is_known(const struct rv_insn *insn, uint64_t extensions)
 {
-    if (insn->op != RV_LUI && insn->op != RV_AUIPC) {
-        add_insn(d, insn, pc);
-        return 1;
-    }
-    if (after && fuse_constant(d, insn, after, pc))
-        return 2;
-    draft_load_constant(d, insn->rd, (insn->op == RV_AUIPC ? pc : 0) + (uint64_t)(int64_t)insn->imm);
-    return 1;
+    /* A hint is an ordinary instruction without effect where its extension is missing. */
+    const uint64_t hints = EXT(ZIHINTPAUSE) | EXT(ZIHINTNTL) | EXT(ZICBOP);
+    uint64_t needed = UINT64_C(1) << rv_rows[insn->op].ext | UINT64_C(1) << rv_rows[insn->row].ext;
+    if (insn->length == 2)
+        needed |= EXT(C);
+    if (rv_rows[insn->op].ext == RV_EXT_ZICSR && insn->imm >= RV_CSR_FFLAGS && insn->imm <= RV_CSR_FCSR)
+        needed |= EXT(F);
+    return !(needed & ~(extensions | hints));
 }
 
 /* False when not all of the instruction is there. */
-static bool fetch(const uint8_t *code, unsigned size, unsigned at, uint64_t extensions, struct rv_insn *insn)
+static bool fetch(const struct source *s, unsigned at, struct rv_insn *insn)
 {
     uint16_t low, high = 0;
-    if (size - at < 2)
+    if (s->size - at < 2)
         return false;
-    memcpy(&low, code + at, 2);
+    memcpy(&low, s->code + at, 2);
     if ((low & 3) == 3) {
-        if (size - at < 4)
+        if (s->size - at < 4)
             return false;
-        memcpy(&high, code + at + 2, 2);
+        memcpy(&high, s->code + at + 2, 2);
     }
-    rv_decode((uint32_t)high << 16 | low, insn);
-    /* A hint is an ordinary instruction without effect where its extension is missing. */
-    const uint64_t hints =
-        UINT64_C(1) << RV_EXT_ZIHINTPAUSE | UINT64_C(1) << RV_EXT_ZIHINTNTL | UINT64_C(1) << RV_EXT_ZICBOP;
-    uint64_t needed =
-        insn->op == RV_INVALID ? 0 : UINT64_C(1) << rv_op_ext(insn->op) | UINT64_C(1) << rv_op_ext(insn->row);
-    if (needed & ~(extensions | hints))
+    if (rv_decode((uint32_t)high << 16 | low, insn) && !is_known(insn, s->extensions))
         insn->op = RV_INVALID;
     return true;
 }
 
+/* lui or auipc, alone or together with what follows. */
+static void add_upper(struct draft *d, const struct source *s, const struct rv_insn *insn)
+{
+    struct rv_insn after;
+    uint64_t pc = s->pc + d->bytes;
+    if (d->insns + 1 < UNIT_INSNS && fetch(s, d->bytes + insn->length, &after) &&
+        fuse_constant(d, insn, &after, pc)) {
+        draft_count(d, insn);
+        draft_count(d, &after);
+        return;
+    }
+    draft_load_constant(d, insn->rd, (insn->op == RV_AUIPC ? pc : 0) + (uint64_t)(int64_t)insn->imm);
+    draft_count(d, insn);
+}
+
 bool predecode(struct draft *d, const uint8_t *code, unsigned size, uint64_t pc, uint64_t extensions)
 {
-    struct rv_insn insn, after;
+    const struct source s = {code, size, pc, extensions};
+    struct rv_insn insn;
+    d->interp = interp_table();
     d->cell_count = d->insns = d->bytes = 0;
-    bool have = fetch(code, size, 0, extensions, &insn);
-    while (have && d->insns < UNIT_INSNS) {
-        unsigned next = d->bytes + insn.length;
-        have = d->insns + 1 < UNIT_INSNS && fetch(code, size, next, extensions, &after);
-        unsigned added = add_next(d, &insn, have ? &after : NULL, pc + d->bytes);
-        bool ends = added == 1 && (insn.op == RV_INVALID || rv_op_flags(insn.op) & RV_END);
-        d->insns += added;
-        d->bytes = next;
-        if (ends)
-            return true;
-        if (added == 2) {
-            d->bytes += after.length;
-            have = fetch(code, size, d->bytes, extensions, &insn);
-        } else {
-            insn = after;
+    while (d->insns < UNIT_INSNS && fetch(&s, d->bytes, &insn)) {
+        if (insn.op == RV_LUI || insn.op == RV_AUIPC) {
+            add_upper(d, &s, &insn);
+            continue;
         }
+        add_insn(d, &insn, pc + d->bytes);
+        draft_count(d, &insn);
+        if (insn.op == RV_INVALID || rv_rows[insn.op].flags & RV_END)
+            return true;
     }
     if (!d->insns)
         return false;

@@ -6,6 +6,7 @@
 
 /* A unit under construction: two cells for an instruction at most, and an end. */
 struct draft {
+    const struct interp_table *interp;
     union cell cells[2 * UNIT_INSNS + 2];
     struct cell_info infos[2 * UNIT_INSNS + 2];
     unsigned cell_count, insns, bytes;

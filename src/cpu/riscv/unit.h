@@ -1,6 +1,7 @@
 /* Units and cells: the form in which the interpreter executes code. Private to cpu/riscv.
  *
  * A unit is one predecoded piece of guest code: entered at its first cell alone, left at any taken branch or at its end.
+ * When it dies, each of its instructions becomes a CELL_DEAD, so that harts inside it notice at once.
  *
  *   struct unit | cell cell cell ... | cell_info for each cell | the guest's bytes (where they may change)
  *
@@ -23,7 +24,7 @@ union cell {
     struct {
         const void *handler; /* written again when the unit dies: read and written as a whole word */
         uint8_t rd, rs1, rs2;
-        uint8_t aux; /* retired; floating point: rounding mode; CSRs: 5-bit immediate */
+        uint8_t aux; /* retired; CSRs: retired before; floating point: rounding mode; atomics: aq << 1 | rl */
         int32_t imm; /* fused multiply-add: rs3 */
     };
     struct {
@@ -39,12 +40,13 @@ enum cell_op {
     CELL_LI = CELL_FIRST, /* rd = imm */
     CELL_LI64,            /* rd = constant of the operand cell */
     CELL_NEXT,            /* the unit's end: goes on at the operand cell's target */
-    CELL_DEAD,            /* first cell of a dead unit */
+    CELL_DEAD,            /* an instruction of a dead unit: goes on at its pc in a new one */
     CELL_OP_COUNT
 };
 
 struct cell_info {
-    uint16_t offset;  /* bytes from the unit's pc to the cell's instruction */
+    uint16_t
+        offset; /* bytes from the unit's pc to the cell's instruction; an operand cell has the same as its first */
     uint16_t retired; /* instructions before it */
 };
 
@@ -98,9 +100,9 @@ const union cell *code_find(struct code *code, uint64_t pc);
 void code_enter(struct code *code, struct hart *hart);
 void code_leave(struct hart *hart);
 
-/* Where the guest's instruction fetch fails when code_find() at `pc` has failed: `pc` or, when the first half of the
- * instruction can be fetched, the second. */
-uint64_t code_fetch_fault(struct code *code, uint64_t pc);
+/* Why code_find() at `pc` has failed: the address where the guest's instruction fetch fails, `pc` or, when the first half
+ * of the instruction can be fetched, the second. `host_signal`: SIGSEGV, or SIGBUS where it may execute but not read. */
+uint64_t code_fetch_fault(struct code *code, uint64_t pc, int *host_signal);
 
 /* The unit, and in it the instruction, that a cell belongs to. */
 const struct unit *code_locate(const union cell *cell, struct cell_info *info);
