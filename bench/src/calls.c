@@ -156,9 +156,9 @@ static uint64_t interpret(const uint8_t *code, uint32_t count)
 
 static uint64_t interpreter(unsigned scale)
 {
-    static const uint8_t code[] = {DUP,  PUSH, 7,   MUL,  OVER, ADD, PUSH, 13,   ADD,  SWAP,
-                                   PUSH, 3,    SHR, OVER, XOR,  DUP, PUSH, 5,    AND,  DROP,
-                                   SWAP, OVER, SUB, DUP,  PUSH, 1,   XOR,  DROP, LOOP, END};
+    static const uint8_t code[] = {DUP, PUSH, 7,    MUL, OVER, ADD,  PUSH, 13,   ADD,  SWAP, PUSH,
+                                   3,   SHR,  OVER, XOR, DUP,  PUSH, 5,    AND,  DROP, SWAP, OVER,
+                                   SUB, DUP,  PUSH, 1,   XOR,  DROP, ADD,  LOOP, END};
     return interpret(code, scale * 1000);
 }
 

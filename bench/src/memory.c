@@ -55,7 +55,7 @@ static uint64_t chase_near(unsigned scale)
 
 static uint64_t chase_far(unsigned scale)
 {
-    return chase(1 << 22, scale * 10000ul);
+    return chase(1 << 20, scale * 100000ul);
 }
 
 static uint64_t strings(unsigned scale)
@@ -71,7 +71,7 @@ static uint64_t strings(unsigned scale)
         hash = mix(hash, (uint64_t)((char *)memchr(a, 'y', SIZE) - a));
         hash = mix(hash, strlen(b + at % 16) + (uint64_t)(strcmp(a, b) == 0));
         b[SIZE - 1 - at % 100] = 'z';
-        hash = mix(hash, (uint64_t)(strcmp(a, b) < 0) + (uint64_t)(strstr(b, "xz") - b));
+        hash = mix(hash, (uint64_t)(strcmp(a, b) < 0) + (strstr(b, "xzx") != NULL));
         a[at] = 'x';
     }
     return hash;

@@ -122,6 +122,8 @@ int binfmt_main(int argc, char **argv)
     }
     vm = guise_vm_new(GUISE_PROCESS);
     int r = vm ? guise_vm_set(vm, "program", argv[1], &err) : GUISE_E_NOMEM;
+    if (r == 0)
+        r = guise_vm_set(vm, "execfn", argv[1], &err);
     for (int i = 2; r == 0 && i < argc; i++)
         r = guise_vm_set(vm, "arg", argv[i], &err);
     if (r == 0)

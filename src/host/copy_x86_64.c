@@ -3,6 +3,8 @@
  * of reach; a fault where bytes are moved ends the copy. Source: x86-64 psABI; Intel SDM volume 2, REP MOVS. */
 #include "host/copy.h"
 
+#include "host/sanitize.h"
+
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -91,7 +93,7 @@ extern const char guise_copy_end[] __attribute__((visibility("hidden")));
 extern const char guise_string_bytes[] __attribute__((visibility("hidden")));
 extern const char guise_string_fault[] __attribute__((visibility("hidden")));
 
-bool host_copy_fault(void *ucontext)
+HOST_NO_TSAN bool host_copy_fault(void *ucontext)
 {
     greg_t *rip = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
     uintptr_t at = (uintptr_t)*rip, to;

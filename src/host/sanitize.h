@@ -1,7 +1,10 @@
-/* What AddressSanitizer must be told about stacks; nothing in other builds. Threads: any. */
+/* What AddressSanitizer must be told about stacks and ThreadSanitizer about the guest; nothing in other builds.
+ * Threads: any. */
 #ifndef HOST_SANITIZE_H
 #define HOST_SANITIZE_H
 
+#include <errno.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -9,8 +12,22 @@
 #if __has_feature(address_sanitizer)
 #define HOST_ASAN
 #endif
+#if __has_feature(thread_sanitizer)
+#define HOST_TSAN
+#define HOST_NO_TSAN __attribute__((disable_sanitizer_instrumentation))
+#endif
 #elif defined(__SANITIZE_ADDRESS__)
 #define HOST_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define HOST_TSAN
+#define HOST_NO_TSAN __attribute__((no_sanitize_thread))
+#endif
+
+/* For what ThreadSanitizer must leave alone: functions that access guest memory as the guest wants it, whose races are the
+ * guest's own (and a fault inside the sanitizer's run time would leave that locked), and functions that run in signal
+ * handlers, which may have interrupted the run time. Their other accesses are not checked either. */
+#ifndef HOST_NO_TSAN
+#define HOST_NO_TSAN
 #endif
 
 #ifdef HOST_ASAN
@@ -20,9 +37,18 @@ void __sanitizer_start_switch_fiber(void **save, const void *start, size_t size)
 void __sanitizer_finish_switch_fiber(void *saved, const void **old_start, size_t *old_size);
 #endif
 
+#ifdef HOST_TSAN
+void *__tsan_get_current_fiber(void);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+int __clone(int (*main)(void *), void *stack_top, int flags, void *argument, ...);
+#endif
+
 struct host_stack {
     const void *start;
     size_t size;
+    void *fiber; /* ThreadSanitizer's: the calls under way on this stack, and more */
 };
 
 /* Frames of this stack are about to be left without a return. */
@@ -33,7 +59,8 @@ static inline void host_sanitize_leave_frames(void)
 #endif
 }
 
-/* The calling thread runs on another stack from now on, a fresh one or one that it left before. Returns the old one. */
+/* The calling thread runs on another stack from now on, a fresh one or the one that it left for a fresh one, which is then
+ * done with. Returns the old one. */
 static inline struct host_stack host_sanitize_switch(struct host_stack to, bool fresh)
 {
     struct host_stack old = {0};
@@ -42,11 +69,29 @@ static inline struct host_stack host_sanitize_switch(struct host_stack to, bool 
         __asan_unpoison_memory_region(to.start, to.size);
     __sanitizer_start_switch_fiber(NULL, to.start, to.size);
     __sanitizer_finish_switch_fiber(NULL, &old.start, &old.size);
-#else
+#endif
+#ifdef HOST_TSAN
+    old.fiber = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(fresh ? __tsan_create_fiber(0) : to.fiber, 0);
+    if (!fresh)
+        __tsan_destroy_fiber(old.fiber);
+#endif
     (void)to;
     (void)fresh;
-#endif
     return old;
+}
+
+/* clone() for a child in the same memory; its id or -errno. ThreadSanitizer's own takes it for a fork: it would forget all
+ * other threads. */
+static inline int host_sanitize_clone(int (*main)(void *), void *stack_top, int flags, void *argument,
+                                      int *pidfd)
+{
+#ifdef HOST_TSAN
+    int pid = __clone(main, stack_top, flags, argument, pidfd);
+#else
+    int pid = clone(main, stack_top, flags, argument, pidfd);
+#endif
+    return pid < 0 ? -errno : pid;
 }
 
 #endif

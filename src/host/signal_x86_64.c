@@ -1,4 +1,5 @@
 #include "host/exchange.h"
+#include "host/sanitize.h"
 #include "host/signal.h"
 #include "host/syscall.h"
 
@@ -44,36 +45,36 @@ uint64_t host_sigmask_now(void)
     return change_mask(SIG_BLOCK, NULL);
 }
 
-static greg_t *pc_of(void *ucontext)
+HOST_NO_TSAN static greg_t *pc_of(void *ucontext)
 {
     return &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 }
 
-uint64_t host_context_pc(const void *ucontext)
+HOST_NO_TSAN uint64_t host_context_pc(const void *ucontext)
 {
     return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 }
 
-bool host_context_at_call(const void *ucontext)
+HOST_NO_TSAN bool host_context_at_call(const void *ucontext)
 {
     uint64_t pc = host_context_pc(ucontext);
     return pc == (uint64_t)host_syscall_returned || pc == (uint64_t)host_syscall_entered;
 }
 
-void host_context_set_mask(void *ucontext, uint64_t mask)
+HOST_NO_TSAN void host_context_set_mask(void *ucontext, uint64_t mask)
 {
     /* libc's sigset_t is larger than what the kernel has put here. */
     memcpy(&((ucontext_t *)ucontext)->uc_sigmask, &mask, KERNEL_MASK_SIZE);
 }
 
-void host_syscall_rewind(void *ucontext)
+HOST_NO_TSAN void host_syscall_rewind(void *ucontext)
 {
     greg_t *pc = pc_of(ucontext);
     if (*pc >= (greg_t)host_syscall_look && *pc < (greg_t)host_syscall_entered)
         *pc = (greg_t)host_syscall_not_begun;
 }
 
-bool host_exchange_fault(void *ucontext)
+HOST_NO_TSAN bool host_exchange_fault(void *ucontext)
 {
     greg_t *pc = pc_of(ucontext);
     if (*pc != (greg_t)host_exchange_access)

@@ -25,7 +25,7 @@ __asm__(".pushsection .text\n"
         ".size host_unwind_mark, . - host_unwind_mark\n"
         ".popsection\n");
 
-void host_unwind_to(const struct host_unwind *mark, void *ucontext)
+HOST_NO_TSAN void host_unwind_to(const struct host_unwind *mark, void *ucontext)
 {
     greg_t *regs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
     regs[REG_RBX] = (greg_t)mark->rbx;

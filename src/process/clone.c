@@ -181,7 +181,6 @@ struct sharing {
     struct process *process, *parent; /* the child's own object, owned; its parent's, borrowed */
     struct thread *child;             /* owned */
     void *stack;                      /* owned: the host's, for the child */
-    struct host_stack maker_stack;
     struct request request;
     int pidfd;
     struct birth *birth; /* NULL for vfork */
@@ -236,7 +235,6 @@ static int sharing_main(void *argument)
 {
     struct sharing *s = argument;
     struct thread *t = s->child;
-    s->maker_stack = host_sanitize_switch((struct host_stack){s->stack, STACK_SIZE}, true);
     thread_adopt(t);
     store_tids(t, &s->request);
     if (s->request.flags & CLONE_PIDFD)
@@ -254,10 +252,12 @@ static int64_t sharing_run(struct sharing *s)
 {
     struct thread *self = current;
     uint64_t flags = (s->request.flags & ~(uint64_t)CLONE_OURS) | CLONE_VFORK | s->request.exit_signal;
-    int pid = clone(sharing_main, (char *)s->stack + STACK_SIZE, (int)flags, s, &s->pidfd);
+    struct host_stack ours =
+        host_sanitize_switch((struct host_stack){.start = s->stack, .size = STACK_SIZE}, true);
+    int pid = host_sanitize_clone(sharing_main, (char *)s->stack + STACK_SIZE, (int)flags, s, &s->pidfd);
+    host_sanitize_switch(ours, false);
     if (pid < 0)
-        return -errno;
-    host_sanitize_switch(s->maker_stack, false);
+        return pid;
     current = self;
     s->parent->retired += s->child->hart.instret;
     s->parent->syscalls += s->child->syscalls;
@@ -336,7 +336,7 @@ static void fork_prepare(struct process *p)
 
 static void fork_done(struct process *p, bool child)
 {
-    mm_fork_done(p->mm, child);
+    mm_fork_done(p->mm);
     code_fork_done(p->code, child);
     pthread_mutex_unlock(&p->sighand.lock);
     pthread_mutex_unlock(&p->lock);

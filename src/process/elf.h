@@ -9,12 +9,12 @@
 #include <stdint.h>
 
 struct elf_image {
-    uint64_t entry;        /* where to start: the loader's entry when there is one */
+    uint64_t entry;         /* where to start: the loader's entry when there is one */
     uint64_t program_entry; /* AT_ENTRY */
-    uint64_t base;         /* AT_BASE: where the loader was put, 0 without */
-    uint64_t phdr;         /* AT_PHDR */
-    uint64_t phnum;        /* AT_PHNUM */
-    uint64_t brk;          /* end of the program's data: where the heap starts, page aligned */
+    uint64_t base;          /* AT_BASE: where the loader was put, 0 without */
+    uint64_t phdr;          /* AT_PHDR */
+    uint64_t phnum;         /* AT_PHNUM */
+    uint64_t brk;           /* end of the program's data: where the heap starts, page aligned */
     uint64_t start_code, end_code;
     bool executable_stack; /* PT_GNU_STACK asks for it, or is missing */
 };
@@ -30,7 +30,7 @@ enum elf_kind {
 enum elf_kind elf_identify(int fd, char *why, size_t why_size);
 
 /* Maps the program in `fd` and its PT_INTERP loader (searched in sysroot_fd first, -1: none). `path` is for messages. */
-int elf_load(struct mm *mm, int fd, const char *path, int sysroot_fd, const char *sysroot, struct elf_image *image,
-             struct guise_error *err);
+int elf_load(struct mm *mm, int fd, const char *path, int sysroot_fd, const char *sysroot,
+             struct elf_image *image, struct guise_error *err);
 
 #endif

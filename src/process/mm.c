@@ -62,15 +62,17 @@ static bool address_space_limited(void)
     return !getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY;
 }
 
-/* Is nothing of the monitor below the limit? */
+/* Is nothing of the monitor below the limit? Without /proc, its own program stands for all of it: what the host places by
+ * itself is higher still. */
 static bool low_is_free(const struct mm *mm)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
-    unsigned long lowest = 0;
-    bool ok = maps && fscanf(maps, "%lx", &lowest) == 1 && lowest >= mm->limit;
+    unsigned long lowest = (unsigned long)low_is_free;
+    if (maps && fscanf(maps, "%lx", &lowest) != 1)
+        lowest = 0;
     if (maps)
         fclose(maps);
-    return ok;
+    return lowest >= mm->limit;
 }
 
 /* The host's mmap_min_addr when it is an unusual one. */
@@ -190,12 +192,9 @@ void mm_fork_prepare(struct mm *mm)
     pthread_mutex_lock(&mm->lock);
 }
 
-void mm_fork_done(struct mm *mm, bool child)
+void mm_fork_done(struct mm *mm)
 {
-    if (child)
-        pthread_mutex_init(&mm->lock, NULL);
-    else
-        pthread_mutex_unlock(&mm->lock);
+    pthread_mutex_unlock(&mm->lock);
 }
 
 static void give_up_reservation(struct mm *mm)

@@ -112,6 +112,6 @@ void mm_print_maps(struct mm *mm, const char *file, struct buf *out);
 
 /* Around fork(): no lock stays held by a thread that is gone. */
 void mm_fork_prepare(struct mm *mm);
-void mm_fork_done(struct mm *mm, bool child);
+void mm_fork_done(struct mm *mm);
 
 #endif

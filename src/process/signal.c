@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "host/copy.h"
 #include "host/exchange.h"
+#include "host/sanitize.h"
 #include "host/signal.h"
 #include "host/syscall.h"
 #include "process/serve.h"
@@ -45,7 +46,7 @@ struct signal_queue {
     union guest_siginfo held_info[2];
 };
 
-static bool queue_push(struct signal_queue *q, const siginfo_t *info)
+HOST_NO_TSAN static bool queue_push(struct signal_queue *q, const siginfo_t *info)
 {
     uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
     if (tail - atomic_load_explicit(&q->head, memory_order_relaxed) == QUEUE_SIZE)
@@ -74,7 +75,7 @@ static union guest_siginfo *held_slot(struct signal_queue *q, int number)
 
 /* Queues the signal at the host again. To the thread if it was meant for it, else to the process: another thread may be
  * waiting for it. */
-static void give_back(const siginfo_t *info)
+HOST_NO_TSAN static void give_back(const siginfo_t *info)
 {
     long pid = host_call_now(SYS_getpid);
     if (info->si_code == SI_TKILL)
@@ -83,7 +84,7 @@ static void give_back(const siginfo_t *info)
         host_call_now(SYS_rt_sigqueueinfo, pid, info->si_signo, info);
 }
 
-static void on_signal(int number, siginfo_t *info, void *ucontext)
+HOST_NO_TSAN static void on_signal(int number, siginfo_t *info, void *ucontext)
 {
     struct thread *t = current;
     if (!t) { /* the guest has no thread here yet, or no longer */
@@ -113,7 +114,7 @@ static void internal_error(int number, uint64_t address, const void *ucontext)
     host_sigaction(number, &(struct host_sigaction){.handler = GUEST_SIG_DFL}, NULL);
 }
 
-static void on_fault(int number, siginfo_t *info, void *ucontext)
+HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
     struct thread *t = current;
     if (info->si_code <= 0 || host_context_at_call(ucontext)) { /* sent, by others or by the guest itself */

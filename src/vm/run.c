@@ -87,7 +87,7 @@ static int find_program(const struct guise_vm *vm, struct launch *launch, struct
 {
     if (!vm->program)
         return error_set(err, GUISE_E_CONFIG, "no program to run");
-    if (strchr(vm->program, '/')) {
+    if (vm->execfn || strchr(vm->program, '/')) { /* what execve() was given is a path in any case */
         launch->program = strdup(vm->program);
         return launch->program ? 0 : out_of_memory(err);
     }

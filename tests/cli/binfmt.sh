@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     puts("");
     fflush(stdout);
     if (argc > 1)
-        execl("./show", "again", NULL);
+        execl("show", "again", NULL); /* a path, not to be looked for in PATH */
 }
 C
 cp "$guise" guise # the link beside it must not be made in the build directory

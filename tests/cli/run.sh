@@ -100,10 +100,54 @@ is 'a text: 126' 126 "$status"
 try "$guise" run ./again 3 "$tmp/again"
 is 'programs started by the program' "child done as $(id -u)" "$out"
 
+# Gives up root as daemons do, and starts itself again to see that it stays so.
+compile drop <<'C'
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    gid_t groups[3] = {7, 8, 9}, got[8];
+    uid_t r, e, s;
+    if (argc < 2) {
+        if (setgroups(3, groups) || setresgid(6, 6, 6) || setresuid(5, 5, 5))
+            return perror("drop"), 1;
+        execl("/drop", "drop", "again", NULL);
+        return perror("exec"), 1;
+    }
+    if (strcmp(argv[1], "again") == 0 && execl("/drop", "drop", "once more", NULL))
+        return perror("exec"), 1;
+    getresuid(&r, &e, &s);
+    int n = getgroups(8, got);
+    printf("%d %d %d %d %d:", r, e, s, getgid(), getegid());
+    for (int i = 0; i < n; i++)
+        printf(" %d", got[i]);
+    printf(" vector %lu %lu secure %lu", getauxval(AT_UID), getauxval(AT_EGID), getauxval(AT_SECURE));
+    printf(" back %d %d\n", setuid(0), setgroups(0, NULL));
+}
+C
+# Changes its root to a directory without /proc, and goes on from program to program there.
+compile enter <<'C'
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    if (chroot("/inner") || chdir("/"))
+        return perror("chroot"), 1;
+    execl("/again", "again", "3", "/again", NULL);
+    perror("exec");
+}
+C
+
 # ---- roots ----
 mkdir -p root/bin root/proc other bare
 cp show again root/bin
 cp again bare
+mkdir root/inner
+cp again root/inner
+cp drop enter root
 echo shown >other/file
 compile cat <<'C'
 #include <stdio.h>
@@ -138,6 +182,10 @@ roots() { # roots WHO COMMAND...: the prefix makes it run as WHO
         is "$who: programs started inside the root" 'child done as 0' "$out"
         try "$@" "$guise" run --root "$tmp/bare" /again 3 /again
         is "$who: also where there is no /proc" 'child done as 0' "$out"
+        try "$@" "$guise" run --root "$tmp/root" /enter
+        is "$who: also after chroot()" 'child done as 0' "$out"
+        try "$@" "$guise" run --root "$tmp/root" /drop
+        is "$who: ids that were given up stay given up" '5 5 5 6 6: 7 8 9 vector 5 6 secure 0 back -1 -1' "$out"
     else
         skip "$who: programs started inside the root" 'a build with sanitizers is dynamic'
     fi

@@ -81,7 +81,7 @@ gcc -c add.c && ar rcs libadd.a add.o && gcc main.c -L. -ladd -o static-lib && .
 gcc -shared -fPIC add.c -o libadd2.so && gcc main.c -L. -ladd2 -Wl,-rpath,. -o shared-lib && ./shared-lib; echo "shared $?"
 gcc -S -O2 add.c -o - | grep -c 'addw'
 echo 'int main(void) { return undeclared; }' >bad.c; gcc bad.c 2>&1 | grep -c 'undeclared'
-echo 'int main(void) { missing(); }' | gcc -w -x c - 2>&1 | grep -c 'undefined reference'
+echo 'void missing(void); int main(void) { missing(); }' | gcc -x c - 2>&1 | grep -c 'undefined reference'
 objdump -d add.o | grep -c ret
 nm add.o; strip hello; file=$(readelf -h hello | grep Machine); echo $file
 gcc -O2 -flto main.c add.c -o lto && ./lto; echo "lto $?"

@@ -14,7 +14,7 @@ git diff HEAD~1 --stat | cat
 git tag v1; git describe --tags
 echo change >>file; git status --short; git diff | tail -n 3; git stash -q; git status --short; git stash pop -q; git checkout -q file
 git clone -q . ../clone && git -C ../clone rev-parse HEAD
-git gc -q; git fsck --strict 2>/dev/null | grep -v dangling; git count-objects -v | grep in-pack
+git gc -q; git fsck --strict 2>/dev/null | grep -v dangling
 git archive --format=tar HEAD | tar -tf -
 git blame -L 3,3 file
 git grep -n 'line 1$'

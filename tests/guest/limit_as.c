@@ -1,6 +1,7 @@
 /* RLIMIT_AS, RLIMIT_DATA and RLIMIT_STACK hold for the guest's memory, in children and in programs that it starts, and leave
  * the monitor's own needs alone.
  * reference: native qemu-user 7.2 ignores them
+ * not under: address thread, whose shadow memory is over every limit
  */
 #include "test.h"
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* More threads and processes than a machine likes: an errno, and everything works afterwards.
  * timeout: 180
+ * not under: thread, whose run time ends the process when memory mappings run out
  * reference: self under qemu-user thousands of threads take minutes
  */
 #include "test.h"
@@ -67,6 +68,34 @@ static void limited_thread(void)
     _exit(pthread_create(&thread, NULL, wait_at_gate, NULL));
 }
 
+/* An ordinary user who may have 200 processes wants WANTED. Those that there are end in order, and then there is room. */
+static void want_too_many(void)
+{
+    int tube[2], made = 0, right = 0, status;
+    char c;
+    if (pipe(tube) || (geteuid() == 0 && setuid(65534) != 0))
+        _exit(2);
+    setrlimit(RLIMIT_NPROC, &(struct rlimit){200, 200});
+    pid_t child = 0;
+    for (; made < WANTED && (child = fork()) > 0; made++)
+        ;
+    if (child == 0) {
+        close(tube[1]);
+        _exit(read(tube[0], &c, 1) == 0 ? 17 : 18);
+    }
+    bool refused = errno == EAGAIN;
+    if (made == 0) /* the user has 200 already */
+        _exit(refused ? 1 : 4);
+    close(tube[1]);
+    while (wait(&status) > 0)
+        right += shell_status(status) == 17;
+    child = fork();
+    if (child == 0)
+        _exit(19);
+    waitpid(child, &status, 0);
+    _exit(refused && right == made && shell_status(status) == 19 ? 1 : 3);
+}
+
 static void test_processes(void)
 {
     enum { CHILDREN = 300 };
@@ -94,6 +123,7 @@ static void test_processes(void)
     }
     EQ("all of them lived and ended", right, made);
     EQ("fork beyond RLIMIT_NPROC", shell_status(in_child(limited_fork)), EAGAIN);
+    EQ("10,000 processes wanted, 200 allowed", shell_status(in_child(want_too_many)), 1);
     EQ("pthread_create beyond RLIMIT_NPROC", shell_status(in_child(limited_thread)), EAGAIN);
 }
 

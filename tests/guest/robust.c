@@ -1,4 +1,4 @@
-/* Robust mutexes: what is left when an owner dies, as a thread and as a process.
+/* Robust mutexes: what is left when an owner dies, as a thread and as a process (killed: addresses.c).
  * reference: native qemu-user 7.2 has no robust lists
  */
 #include "test.h"
@@ -39,10 +39,10 @@ static void test_robust(void)
     pid_t child = fork();
     if (child == 0) {
         pthread_mutex_lock(shared);
-        kill(getpid(), SIGKILL);
+        _exit(0);
     }
     waitpid(child, NULL, 0);
-    EQ("owning process was killed", pthread_mutex_lock(shared), EOWNERDEAD);
+    EQ("owning process has ended", pthread_mutex_lock(shared), EOWNERDEAD);
     munmap(shared, 4096);
 }
 

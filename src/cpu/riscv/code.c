@@ -250,6 +250,36 @@ static void reclaim(struct code *code)
     }
 }
 
+static struct cell_info *unit_infos(const struct unit *u)
+{
+    return (struct cell_info *)&u->cells[u->cell_count];
+}
+
+static uint8_t *unit_source(const struct unit *u)
+{
+    return (uint8_t *)&unit_infos(u)[u->cell_count];
+}
+
+/* Sends every hart that comes to the unit, or is inside, to look up again. */
+static void bury(struct unit *u)
+{
+    const struct cell_info *infos = unit_infos(u);
+    const void *dead = interp_table()->handlers[CELL_DEAD];
+    for (unsigned i = 0; i < u->cell_count; i++)
+        if (i == 0 || infos[i].offset != infos[i - 1].offset) /* not an operand cell */
+            __atomic_store_n(&u->cells[i].handler, dead, __ATOMIC_RELEASE);
+}
+
+static void bury_all(struct code *code)
+{
+    for (unsigned i = 0; i < 2 * PAGE_HASH_COUNT; i++) {
+        struct unit **list = &code->pages[i / PAGE_HASH_COUNT][i % PAGE_HASH_COUNT];
+        for (struct unit *u = *list; u; u = u->page_next)
+            bury(u);
+        *list = NULL;
+    }
+}
+
 /* Drops every unit. Called with the lock held. */
 static void flush(struct code *code)
 {
@@ -272,9 +302,9 @@ static void flush(struct code *code)
     code->old_tables = NULL;
     code->bytes = 0;
     code->live = 0;
-    memset(code->pages, 0, sizeof(code->pages));
     atomic_store_explicit(&code->table, t, memory_order_release);
     atomic_fetch_add_explicit(&code->epoch, 1, memory_order_release);
+    bury_all(code); /* no later code_invalidate() would find them */
     code->stats.flushes++;
     reclaim(code);
 }
@@ -301,16 +331,6 @@ static struct unit *allocate(struct code *code, size_t size)
     atomic_store_explicit(&c->unit_count, index + 1, memory_order_release);
     c->used += (uint32_t)size;
     return u;
-}
-
-static struct cell_info *unit_infos(const struct unit *u)
-{
-    return (struct cell_info *)&u->cells[u->cell_count];
-}
-
-static uint8_t *unit_source(const struct unit *u)
-{
-    return (uint8_t *)&unit_infos(u)[u->cell_count];
 }
 
 static struct unit **page_list(struct code *code, bool changeable, uint64_t page)
@@ -383,12 +403,16 @@ const union cell *code_find(struct code *code, uint64_t pc)
 uint64_t code_fetch_fault(struct code *code, uint64_t pc, int *host_signal)
 {
     const uint64_t half = 2;
-    uint64_t address = pc, end;
-    uint8_t source[2];
+    uint8_t source[4];
+    uint64_t end;
     bool changeable;
-    if (fetch(code, pc, source, half, &changeable) == half)
-        address += half;
-    *host_signal = code->ops->executable(code->context, address, &end, &changeable) ? SIGBUS : SIGSEGV;
+    size_t have = fetch(code, pc, source, sizeof(source), &changeable);
+    *host_signal = SIGSEGV;
+    if (have >= half && (have == sizeof(source) || (source[0] & 3) != 3))
+        return pc; /* another thread has changed the mapping since, or there was no memory for the unit */
+    uint64_t address = pc + (have >= half ? half : 0);
+    if (code->ops->executable(code->context, address, &end, &changeable))
+        *host_signal = SIGBUS;
     return address;
 }
 
@@ -411,12 +435,8 @@ const struct unit *code_locate(const union cell *cell, struct cell_info *info)
 
 static void kill_unit(struct code *code, struct unit *u)
 {
-    const struct cell_info *infos = unit_infos(u);
-    const void *dead = interp_table()->handlers[CELL_DEAD];
     table_remove(code->table, u);
-    for (unsigned i = 0; i < u->cell_count; i++)
-        if (i == 0 || infos[i].offset != infos[i - 1].offset) /* not an operand cell */
-            __atomic_store_n(&u->cells[i].handler, dead, __ATOMIC_RELEASE);
+    bury(u);
     code->stats.killed++;
     code->live--;
 }

@@ -6,6 +6,7 @@
 #ifndef CPU_RISCV_HART_H
 #define CPU_RISCV_HART_H
 
+#include "host/sanitize.h"
 #include "host/unwind.h"
 
 #include <guise.h>
@@ -84,7 +85,7 @@ uint32_t hart_fcsr(const struct hart *hart);
 void hart_set_fcsr(struct hart *hart, uint32_t fcsr);
 
 /* Asks the hart to leave its engine soon. Any thread, async-signal-safe. */
-static inline void hart_kick(struct hart *hart)
+HOST_NO_TSAN static inline void hart_kick(struct hart *hart)
 {
     atomic_store_explicit(&hart->pending, 1, memory_order_release);
 }

@@ -12,6 +12,7 @@
 #include "cpu/riscv/csr.h"
 #include "cpu/riscv/fp.h"
 #include "host/atomic.h"
+#include "host/sanitize.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -262,7 +263,7 @@ static void exit_at(struct hart *h, const union cell *c)
 
 /* Runs until an exit, which it leaves in the hart. With a NULL hart it only tells where its handlers are: their addresses
  * are known in this function alone. */
-__attribute__((noinline)) static const struct interp_table *run(struct hart *h)
+__attribute__((noinline)) HOST_NO_TSAN static const struct interp_table *run(struct hart *h)
 {
 #define RV_X(row, name, ext) [RV_##row] = &&op_##row,
     static const struct interp_table table = {
@@ -638,7 +639,7 @@ void interp_run(struct hart *h)
     code_leave(h);
 }
 
-bool interp_fault(struct hart *h, int host_signal, uint64_t host_address, void *ucontext)
+HOST_NO_TSAN bool interp_fault(struct hart *h, int host_signal, uint64_t host_address, void *ucontext)
 {
     const uint64_t widest = 16; /* an access may begin below the limit and end above it */
     if (!h->cell || host_address - h->mem_base >= h->mem_limit + widest)

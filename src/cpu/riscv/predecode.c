@@ -1,15 +1,18 @@
 #include "cpu/riscv/predecode.h"
 
+#include "base/util.h"
 #include "isa/riscv/tables.h"
 
 #include <string.h>
 
-#define EXT(name) (UINT64_C(1) << RV_EXT_##name)
+#define EXT(name)      (UINT64_C(1) << RV_EXT_##name)
+#define ALL_EXTENSIONS (UINT64_MAX >> (64 - RV_EXT_COUNT))
 
 struct source {
     const uint8_t *code;
     unsigned size;
-    uint64_t pc, extensions;
+    uint64_t pc;
+    uint64_t missing; /* extensions */
 };
 
 static union cell *draft_add(struct draft *d)
@@ -71,26 +74,20 @@ static bool fuse_constant(struct draft *d, const struct rv_insn *first, const st
 }
 
 /* A fence that does not order stores before loads asks for nothing that the host does not do anyway, as fence.tso does. */
-static unsigned weaken(const struct rv_insn *insn)
+static unsigned weaken(const struct rv_insn *fence)
 {
     enum { WRITE = 1, READ = 2, OUTPUT = 4, INPUT = 8 };
-    unsigned before = insn->aux >> 4, after = insn->aux & 15;
+    unsigned before = fence->aux >> 4, after = fence->aux & 15;
     bool strong = (before & (WRITE | OUTPUT)) && (after & (READ | INPUT));
-    return insn->op == RV_FENCE && !strong ? RV_FENCE_TSO : insn->op;
+    return strong ? RV_FENCE : RV_FENCE_TSO;
 }
 
-static void add_insn(struct draft *d, const struct rv_insn *insn, uint64_t pc)
+/* What the cells of an instruction have that leaves the straight way or counts: operand cells, `retired`. */
+static void add_operands(struct draft *d, union cell *c, const struct rv_insn *insn, uint64_t pc)
 {
-    unsigned flags = rv_rows[insn->op].flags;
     uint8_t retired = (uint8_t)(d->insns + 1);
-    union cell *c = draft_add_op(d, weaken(insn));
-    c->rd = insn->rd || (flags & RV_FRD) ? insn->rd : HART_X_SINK;
-    c->rs1 = insn->rs1;
-    c->rs2 = insn->rs2;
-    c->aux = insn->rm;
-    c->imm = insn->imm | insn->rs3; /* no row has both */
-
-    if (flags & RV_BRANCH) {
+    if (rv_rows[insn->op].flags & RV_BRANCH) {
+        d->branches++;
         c->aux = retired;
         draft_add_link(d, pc + (uint64_t)(int64_t)insn->imm);
     } else if (insn->op == RV_JAL) {
@@ -111,17 +108,36 @@ static void add_insn(struct draft *d, const struct rv_insn *insn, uint64_t pc)
     }
 }
 
-/* Can the CPU with these extensions execute it? */
-static bool is_known(const struct rv_insn *insn, uint64_t extensions)
+static void add_insn(struct draft *d, const struct rv_insn *insn, uint64_t pc)
 {
-    /* A hint is an ordinary instruction without effect where its extension is missing. */
-    const uint64_t hints = EXT(ZIHINTPAUSE) | EXT(ZIHINTNTL) | EXT(ZICBOP);
+    unsigned flags = rv_rows[insn->op].flags;
+    unsigned op = insn->op == RV_FENCE ? weaken(insn) : insn->op;
+    bool to_x0 = !insn->rd && !(flags & RV_FRD);
+    union cell *c = draft_add(d);
+    *c = (union cell){
+        .handler = d->interp->handlers[op],
+        .rd = (uint8_t)(insn->rd | (to_x0 ? HART_X_SINK : 0)),
+        .rs1 = insn->rs1,
+        .rs2 = insn->rs2,
+        .aux = insn->rm,
+        .imm = insn->imm | insn->rs3, /* no row has both */
+    };
+    if (flags & (RV_BRANCH | RV_TRAP | RV_END))
+        add_operands(d, c, insn, pc);
+}
+
+/* A hint is an ordinary instruction without effect where its extension is missing. */
+#define HINTS (EXT(ZIHINTPAUSE) | EXT(ZIHINTNTL) | EXT(ZICBOP))
+
+/* Does it need one of the extensions that the CPU has not? */
+static bool is_missing(const struct rv_insn *insn, uint64_t missing)
+{
     uint64_t needed = UINT64_C(1) << rv_rows[insn->op].ext | UINT64_C(1) << rv_rows[insn->row].ext;
     if (insn->length == 2)
         needed |= EXT(C);
     if (rv_rows[insn->op].ext == RV_EXT_ZICSR && insn->imm >= RV_CSR_FFLAGS && insn->imm <= RV_CSR_FCSR)
         needed |= EXT(F);
-    return !(needed & ~(extensions | hints));
+    return needed & missing;
 }
 
 /* False when not all of the instruction is there. */
@@ -136,7 +152,7 @@ static bool fetch(const struct source *s, unsigned at, struct rv_insn *insn)
             return false;
         memcpy(&high, s->code + at + 2, 2);
     }
-    if (rv_decode((uint32_t)high << 16 | low, insn) && !is_known(insn, s->extensions))
+    if (rv_decode((uint32_t)high << 16 | low, insn) && unlikely(s->missing) && is_missing(insn, s->missing))
         insn->op = RV_INVALID;
     return true;
 }
@@ -158,11 +174,11 @@ static void add_upper(struct draft *d, const struct source *s, const struct rv_i
 
 bool predecode(struct draft *d, const uint8_t *code, unsigned size, uint64_t pc, uint64_t extensions)
 {
-    const struct source s = {code, size, pc, extensions};
+    const struct source s = {code, size, pc, ALL_EXTENSIONS & ~(extensions | HINTS)};
     struct rv_insn insn;
     d->interp = interp_table();
-    d->cell_count = d->insns = d->bytes = 0;
-    while (d->insns < UNIT_INSNS && fetch(&s, d->bytes, &insn)) {
+    d->cell_count = d->insns = d->bytes = d->branches = 0;
+    while (d->insns + d->branches * (UNIT_BRANCH_PLACE - 1) < UNIT_INSNS && fetch(&s, d->bytes, &insn)) {
         if (insn.op == RV_LUI || insn.op == RV_AUIPC) {
             add_upper(d, &s, &insn);
             continue;

@@ -10,6 +10,7 @@ struct draft {
     union cell cells[2 * UNIT_INSNS + 2];
     struct cell_info infos[2 * UNIT_INSNS + 2];
     unsigned cell_count, insns, bytes;
+    unsigned branches;
 };
 
 /* Predecodes from the `size` bytes of guest code at `pc` until an instruction that ends a unit, the end of the bytes or

@@ -50,10 +50,11 @@ struct cell_info {
     uint16_t retired; /* instructions before it */
 };
 
-/* Longest unit, instructions: long enough that straight code seldom ends for it, short enough that what follows a branch
- * that is always taken is not decoded in vain. */
-#define UNIT_INSNS 48
-#define UNIT_BYTES (UNIT_INSNS * 4)
+/* Longest unit, instructions: long enough that straight code seldom ends for it. A branch takes the place of several, so
+ * that not much of what follows it is decoded in vain where it is always taken. */
+#define UNIT_INSNS        48
+#define UNIT_BRANCH_PLACE 16
+#define UNIT_BYTES        (UNIT_INSNS * 4)
 
 struct unit {
     uint64_t pc;

@@ -1,0 +1,252 @@
+/* SIGSEGV and SIGBUS as ordinary signals: sent, blocked, pending, waited for. The monitor cannot have them blocked at the
+ * host, so all of this is its own work.
+ * reference: native qemu-user 7.2 delivers a blocked SIGSEGV
+ */
+#include "test.h"
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
+#include <sys/time.h>
+
+static volatile int count, last_signal, last_code;
+static volatile unsigned long last_address;
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    count++;
+    last_signal = number;
+    last_code = info->si_code;
+    last_address = (unsigned long)info->si_addr;
+}
+
+static sigset_t set_of(int number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    if (number)
+        sigaddset(&set, number);
+    return set;
+}
+
+static void mask(int how, int number)
+{
+    sigset_t set = set_of(number);
+    sigprocmask(how, &set, NULL);
+}
+
+static bool pending(int number)
+{
+    sigset_t set;
+    sigpending(&set);
+    return sigismember(&set, number);
+}
+
+static void test_blocked(int number)
+{
+    handle(number, on_signal, 0);
+    mask(SIG_BLOCK, number);
+    count = 0;
+    EQ("raised", raise(number), 0);
+    EQ("raised again", raise(number), 0);
+    EQ("held back", count, 0);
+    OK("pending", pending(number));
+    mask(SIG_UNBLOCK, number);
+    EQ("delivered when unblocked, once", count, 1);
+    EQ("its number", last_signal, number);
+    OK("gone", !pending(number));
+}
+
+static int wait_with_ppoll(const sigset_t *set)
+{
+    return ppoll(NULL, 0, &(struct timespec){10, 0}, set);
+}
+
+static int wait_with_pselect(const sigset_t *set)
+{
+    return pselect(0, NULL, NULL, NULL, &(struct timespec){10, 0}, set);
+}
+
+static int wait_with_epoll(const sigset_t *set)
+{
+    struct epoll_event event;
+    int epoll = epoll_create1(EPOLL_CLOEXEC), result = epoll_pwait(epoll, &event, 1, 10000, set);
+    int error = errno;
+    close(epoll);
+    errno = error;
+    return result;
+}
+
+static int wait_with_suspend(const sigset_t *set)
+{
+    return sigsuspend(set);
+}
+
+/* The signal is pending; the wait's mask lets it in: the wait ends at once, and the mask is as before. */
+static void test_wait(const char *name, int (*wait)(const sigset_t *), int number)
+{
+    sigset_t none = set_of(0), now_blocked;
+    mask(SIG_BLOCK, number);
+    count = 0;
+    raise(number);
+    double start = now();
+    errno = 0;
+    int result = wait(&none);
+    int error = errno;
+    say("%s, signal %d", name, number);
+    EQ("fails", result, -1);
+    EQ("EINTR", error, EINTR);
+    OK("at once", now() - start < 5);
+    EQ("one signal", count, 1);
+    sigprocmask(SIG_BLOCK, NULL, &now_blocked);
+    OK("blocked again", sigismember(&now_blocked, number));
+    mask(SIG_UNBLOCK, number);
+    EQ("still one", count, 1);
+}
+
+/* The wait's mask does not let it in: a timeout. */
+static void test_wait_blocked(void)
+{
+    sigset_t set = set_of(SIGSEGV);
+    mask(SIG_BLOCK, SIGSEGV);
+    count = 0;
+    raise(SIGSEGV);
+    EQ("ppoll with the signal blocked", ppoll(NULL, 0, &(struct timespec){0, 1000000}, &set), 0);
+    EQ("no handler", count, 0);
+    mask(SIG_UNBLOCK, SIGSEGV);
+    EQ("later", count, 1);
+}
+
+static void test_wait_info(void)
+{
+    sigset_t set = set_of(SIGBUS);
+    siginfo_t info = {0};
+    mask(SIG_BLOCK, SIGBUS);
+    count = 0;
+    raise(SIGBUS);
+    EQ("sigwaitinfo", sigwaitinfo(&set, &info), SIGBUS);
+    OK("who sent it", info.si_pid == getpid() && info.si_signo == SIGBUS);
+    ERR("no second", sigtimedwait(&set, NULL, &(struct timespec){0, 1000}), EAGAIN);
+    mask(SIG_UNBLOCK, SIGBUS);
+    EQ("no handler", count, 0);
+}
+
+/* With what other processes and hand-made signals say. */
+static void test_senders(void)
+{
+    siginfo_t info = {.si_signo = SIGSEGV, .si_code = SEGV_MAPERR, .si_addr = (void *)0x1234};
+    count = 0;
+    EQ("a hand-made fault", syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGSEGV, &info), 0);
+    OK("arrives as it is", count == 1 && last_code == SEGV_MAPERR && last_address == 0x1234);
+    pid_t child = fork();
+    if (child == 0) {
+        kill(getppid(), SIGSEGV);
+        kill(getppid(), SIGBUS);
+        _exit(0);
+    }
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    EQ("two of another process", count, 3);
+    EQ("si_code", last_code, SI_USER);
+}
+
+static void hit_blocked(void)
+{
+    mask(SIG_BLOCK, SIGSEGV);
+    *(volatile int *)8 = 1;
+}
+
+static void chain(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    signal(number, SIG_DFL);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), number, info);
+}
+
+/* As crash reporters do it. */
+static void hit_chained(void)
+{
+    handle(SIGSEGV, chain, 0);
+    *(volatile int *)8 = 1;
+}
+
+static void ignore_sent(void)
+{
+    signal(SIGSEGV, SIG_IGN);
+    raise(SIGSEGV);
+    _exit(5);
+}
+
+static void block_and_exec(void)
+{
+    handle(SIGSEGV, on_signal, 0);
+    mask(SIG_BLOCK, SIGSEGV);
+    raise(SIGSEGV);
+    execl("/proc/self/exe", "sig_held", "again", (char *)NULL);
+    _exit(99);
+}
+
+/* The mask and the pending signal have come through; its default action ends this. */
+static int again(void)
+{
+    sigset_t blocked;
+    struct sigaction segv;
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    sigaction(SIGSEGV, NULL, &segv);
+    if (!sigismember(&blocked, SIGSEGV) || !pending(SIGSEGV) || segv.sa_handler != SIG_DFL)
+        return 98;
+    mask(SIG_UNBLOCK, SIGSEGV);
+    return 97;
+}
+
+/* Many at once from another process while code runs. */
+static void test_flood(void)
+{
+    enum { ROUNDS = 3000 };
+    pid_t parent = getpid();
+    handle(SIGSEGV, on_signal, 0);
+    handle(SIGBUS, on_signal, 0);
+    handle(SIGUSR1, on_signal, 0);
+    count = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < ROUNDS; i++) {
+            kill(parent, SIGSEGV);
+            kill(parent, SIGBUS);
+            kill(parent, SIGUSR1);
+        }
+        _exit(0);
+    }
+    int status = -1;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    OK("a flood", status == 0 && count >= 3 && count <= 3 * ROUNDS);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1)
+        return again();
+    prctl(PR_SET_DUMPABLE, 0);
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGUSR1};
+    for (unsigned i = 0; i < 3; i++) {
+        test_blocked(numbers[i]);
+        test_wait("ppoll", wait_with_ppoll, numbers[i]);
+        test_wait("pselect", wait_with_pselect, numbers[i]);
+        test_wait("epoll_pwait", wait_with_epoll, numbers[i]);
+        test_wait("sigsuspend", wait_with_suspend, numbers[i]);
+    }
+    test_wait_blocked();
+    test_wait_info();
+    test_senders();
+    test_flood();
+    EQ("a fault while it is blocked kills", in_child(hit_blocked) & 0x7f, SIGSEGV);
+    EQ("a fault that is sent on kills", in_child(hit_chained) & 0x7f, SIGSEGV);
+    EQ("ignored when sent", shell_status(in_child(ignore_sent)), 5);
+    EQ("pending across exec", in_child(block_and_exec) & 0x7f, SIGSEGV);
+    return test_end();
+}
