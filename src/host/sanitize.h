@@ -51,6 +51,16 @@ struct host_stack {
     void *fiber; /* ThreadSanitizer's: the calls under way on this stack, and more */
 };
 
+/* Does a sanitizer keep memory of its own, which takes many addresses and is over every limit? */
+static inline bool host_sanitize_has_shadow(void)
+{
+#if defined(HOST_ASAN) || defined(HOST_TSAN)
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* Frames of this stack are about to be left without a return. */
 static inline void host_sanitize_leave_frames(void)
 {

@@ -262,7 +262,8 @@ static void reserve_row(struct stream *s, unsigned row)
     set_pointer(s, load.rs1, address);
     s->locked |= 1u << load.rs1;
     emit_subject(s, &load);
-    for (unsigned i = rng_below(&s->rng, 3); i > 0; i--)
+    /* c.addi16sp can write nothing but sp: it must not be asked to spare it. */
+    for (unsigned i = load.rs1 == X_SP ? 0 : rng_below(&s->rng, 3); i > 0; i--)
         filler(s);
     s->locked = locked;
     if (rng_percent(&s->rng, 15))
