@@ -1,5 +1,5 @@
-/* What AddressSanitizer must be told about stacks and ThreadSanitizer about the guest; nothing in other builds.
- * Threads: any. */
+/* What sanitizers must be told of stacks that are switched or left, of the guest's memory and of signal handlers; nothing in
+ * other builds. Threads: any. */
 #ifndef HOST_SANITIZE_H
 #define HOST_SANITIZE_H
 
@@ -23,12 +23,14 @@
 #define HOST_NO_TSAN __attribute__((no_sanitize_thread))
 #endif
 
-/* For what ThreadSanitizer must leave alone: functions that access guest memory as the guest wants it, whose races are the
- * guest's own (and a fault inside the sanitizer's run time would leave that locked), and functions that run in signal
- * handlers, which may have interrupted the run time. Their other accesses are not checked either. */
+/* For functions that run in signal handlers, which may have interrupted ThreadSanitizer's run time. */
 #ifndef HOST_NO_TSAN
 #define HOST_NO_TSAN
 #endif
+
+/* For functions that access guest memory as the guest wants it: guest address 0 may be the host's; its races are its own,
+ * and a fault inside ThreadSanitizer's run time would leave that locked. */
+#define HOST_GUEST_ACCESS HOST_NO_TSAN __attribute__((no_sanitize("null")))
 
 #ifdef HOST_ASAN
 void __asan_handle_no_return(void);

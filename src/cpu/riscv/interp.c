@@ -263,7 +263,7 @@ static void exit_at(struct hart *h, const union cell *c)
 
 /* Runs until an exit, which it leaves in the hart. With a NULL hart it only tells where its handlers are: their addresses
  * are known in this function alone. */
-__attribute__((noinline)) HOST_NO_TSAN static const struct interp_table *run(struct hart *h)
+__attribute__((noinline)) HOST_GUEST_ACCESS static const struct interp_table *run(struct hart *h)
 {
 #define RV_X(row, name, ext) [RV_##row] = &&op_##row,
     static const struct interp_table table = {
