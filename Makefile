@@ -29,6 +29,7 @@ check:
 	@tools/check-format
 
 bench: test-deps all
+	@tools/apt-need bench
 	@bench/run $(B)/guise
 
 install: all

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "vm/image.h"
+#include "vm/index.h"
 #include "vm/mirror.h"
 #include "vm/stage.h"
 #include "vm/userns.h"
@@ -212,12 +213,16 @@ static int set_all(struct guise_vm *vm, const struct job *job, struct guise_erro
 
 static int run_second_stage(void *context, struct guise_error *err)
 {
+    const struct job *job = context;
+    int r = index_reduce(job->paths.work, err);
+    if (r)
+        return r;
     struct guise_vm *vm = guise_vm_new(GUISE_PROCESS);
     if (!vm)
         return error_set(err, GUISE_E_NOMEM, "out of memory");
     umask(022);
     vm->hold_mounts = true;
-    int r = set_all(vm, context, err);
+    r = set_all(vm, job, err);
     if (r == 0)
         r = guise_vm_exec(vm, err);
     guise_vm_free(vm);
@@ -244,6 +249,7 @@ static int finish_root(void *context, struct guise_error *err)
         return r;
     if (chroot(job->paths.work) || chdir("/"))
         return error_set_errno(err, GUISE_E_SYSTEM, errno, "cannot enter %s", job->paths.work);
+    index_remove();
     if (asprintf(&sources, "deb %s %s main\n", job->mirror, job->suite) < 0)
         return error_set(err, GUISE_E_NOMEM, "out of memory");
     r = write_root_file("/etc/apt/sources.list", sources);

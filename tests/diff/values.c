@@ -81,7 +81,9 @@ static uint64_t float_random(struct rng *rng, struct format f)
     uint64_t sign = rng_percent(rng, 50) ? UINT64_C(1) << (f.bits - 1) : 0;
     if (rng_percent(rng, 25))
         return sign | special_random(rng, f);
-    return sign | exponent_random(rng, f) << f.fraction | fraction_random(rng, f);
+    uint64_t exponent = exponent_random(rng, f); /* one after the other: the same in every compiler */
+    uint64_t fraction = fraction_random(rng, f);
+    return sign | exponent << f.fraction | fraction;
 }
 
 /* One in twelve is boxed wrongly, by as little as one bit. */
