@@ -42,7 +42,7 @@ static bool reserve_low(struct mm *mm)
     return got == want;
 }
 
-/* Where sanitizers or valgrind hold the low addresses, the guest's lie elsewhere. */
+/* Where a sanitizer holds the low addresses, the guest's lie elsewhere. */
 static bool reserve_anywhere(struct mm *mm)
 {
     void *got = reserve_at(0, mm->limit + HUGE_PAGE, 0);

@@ -519,6 +519,13 @@ static bool is_counter(int32_t csr)
     return csr >= 0xc00 && csr <= 0xc1f;
 }
 
+/* Loads, stores and moves of whole vector registers: QEMU executes them also where there are no vectors. */
+static bool is_whole_vector(uint32_t word)
+{
+    bool load_or_store = (word & 0x5f) == 0x07 && (word >> 20 & 0xdf) == 8;
+    return load_or_store || (word & 0xfe00707f) == 0x9e003057;
+}
+
 /* Is executing the word harmless, by what the decoder makes of it? */
 static bool is_harmless(const struct stream *s, uint32_t word)
 {
@@ -526,7 +533,7 @@ static bool is_harmless(const struct stream *s, uint32_t word)
     if ((word & 0x7f) == 0x73 && ((word >> 12 & 3) == 0 || is_counter((int32_t)(word >> 20))))
         return false; /* privileged instructions, counters */
     if (!rv_decode(word, &insn))
-        return true;
+        return !is_whole_vector(word);
     enum row_class class = row_class(insn.row);
     return (class == ROW_PLAIN || class == ROW_CSR) && s->config->chosen[insn.row] && may_write(s, &insn);
 }
