@@ -131,7 +131,7 @@ static unsigned fetch_pieces(void *context, uint64_t pc, uint8_t *bytes, unsigne
 /* Recovery after a fault lifts the unit again from its own bytes. */
 static void assert_same_again(struct fixture *f, uint64_t pc, struct lift_result *first)
 {
-    const struct lift_source source = {fetch_pieces, first};
+    const struct lift_source source = {.fetch = fetch_pieces, .context = first};
     struct lift_result second;
     assert_true(lift_unit(f->again, &source, &f->limits, pc, &second));
     assert_int_equal(second.insns, first->insns);
@@ -146,7 +146,7 @@ static void assert_same_again(struct fixture *f, uint64_t pc, struct lift_result
 /* False: there is no code at the pc. */
 static bool lift(struct fixture *f, uint64_t pc, struct lift_result *result)
 {
-    const struct lift_source source = {fetch_memory, &f->lifted};
+    const struct lift_source source = {.fetch = fetch_memory, .context = &f->lifted};
     if (!lift_unit(f->ir, &source, &f->limits, pc, result))
         return false;
     struct guise_error err;

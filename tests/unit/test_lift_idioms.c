@@ -378,7 +378,7 @@ static void lifts_idioms(void **state)
         struct code code;
         struct buf text = {0}, own = {0};
         struct lift_result result;
-        const struct lift_source source = {fetch, &code};
+        const struct lift_source source = {.fetch = fetch, .context = &code};
         const struct lift_limits limits = {
             .extensions = ~UINT64_C(0), .max_insns = MAX_INSNS, .has_fma = true};
         put_code(&code, idioms[i].insns);
@@ -403,7 +403,7 @@ static void ends_at_limits(void **state)
     struct ir *ir = calloc(1, sizeof(*ir));
     struct code code;
     struct lift_result result;
-    const struct lift_source source = {fetch, &code};
+    const struct lift_source source = {.fetch = fetch, .context = &code};
     struct lift_limits limits = {.extensions = ~UINT64_C(0), .max_insns = 2};
     const struct rv_insn insns[MAX_INSNS] = {ADDI(A0, A0, 1), ADDI(A0, A0, 1), OP2(MUL, A0, A0, A0),
                                              ADDI(A0, A0, 1)};

@@ -592,9 +592,11 @@ static bool changed(const struct code *code, const struct unit *u, uint64_t star
 
 const void *code_entry(struct code *code, uint64_t pc)
 {
+    if (unlikely(!translator_is_ready(code->translator)))
+        return NULL; /* first: what is found below is no translation of the parent's then */
     const struct unit *u = table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
     const struct translation *t = u ? atomic_load_explicit(&u->translation, memory_order_acquire) : NULL;
-    return t && likely(translator_is_ready(code->translator)) ? t->entry : NULL;
+    return t ? t->entry : NULL;
 }
 
 struct lifting {
@@ -610,6 +612,14 @@ static unsigned fetch_to_lift(void *context, uint64_t pc, uint8_t *bytes, unsign
     size = (unsigned)fetch(l->code, pc, bytes, size, &changeable);
     l->changeable |= changeable && size;
     return size;
+}
+
+/* struct lift_source.known */
+static bool known_to_lift(void *context, uint64_t pc)
+{
+    const struct lifting *l = context;
+    const struct unit *u = table_find(l->code->table, pc);
+    return u && u->translation;
 }
 
 /* Makes room in the translator's cache before there is none: harts need time to come out of the oldest chunk. */
@@ -633,7 +643,7 @@ static void make_room(struct code *code)
 static struct translation *translate(struct code *code, struct unit *u)
 {
     struct lifting l = {.code = code};
-    const struct lift_source source = {.fetch = fetch_to_lift, .context = &l};
+    const struct lift_source source = {.fetch = fetch_to_lift, .known = known_to_lift, .context = &l};
     enum translator_failure failure;
     if (unlikely(code->limbo) || translator_is_low(code->translator))
         make_room(code);

@@ -202,6 +202,11 @@ static bool has_room(const struct lifter *l)
            l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS;
 }
 
+static bool is_known(const struct lifter *l)
+{
+    return l->source->known && l->result->insns && l->source->known(l->source->context, l->pc);
+}
+
 static void lift_insn(struct lifter *l)
 {
     struct rv_insn insn;
@@ -236,9 +241,11 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
         .pc = pc,
     };
     result->insns = result->piece_count = result->byte_count = 0;
+    result->cut = false;
     ir_begin(ir, &lift_machine, pc);
     while (!l.ended) {
-        if (!has_room(&l) || is_lifted(&l, l.pc))
+        result->cut = !has_room(&l) || is_lifted(&l, l.pc) || is_known(&l);
+        if (result->cut)
             leave_go(&l, l.pc);
         else
             lift_insn(&l);

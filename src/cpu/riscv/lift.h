@@ -33,6 +33,8 @@ enum lift_stop {
 /* Guest code. Copies up to `size` bytes at `pc` and returns how many are there to be executed. */
 struct lift_source {
     unsigned (*fetch)(void *context, uint64_t pc, uint8_t *bytes, unsigned size);
+    /* Does a unit begin at `pc` already? The new one goes on there and has no copy of it. NULL: never. */
+    bool (*known)(void *context, uint64_t pc);
     void *context;
 };
 
@@ -50,6 +52,7 @@ struct lift_piece {
 /* What the unit was made of. A `fetch` that serves these pieces, looked through in this order, makes the same unit again. */
 struct lift_result {
     unsigned insns, piece_count, byte_count;
+    bool cut; /* it could have gone on: to make it again, `max_insns` has to be `insns` */
     struct lift_piece pieces[LIFT_MAX_PIECES];
     uint8_t bytes[LIFT_MAX_BYTES]; /* of all pieces, one after the other */
 };

@@ -213,6 +213,7 @@ static struct translation *translation_new(const struct lift_result *lifted, str
                               .insns = lifted->insns,
                               .piece_count = lifted->piece_count,
                               .changeable = changeable,
+                              .cut = lifted->cut,
                               .bytes = bytes};
     memcpy(t->pieces, lifted->pieces, lifted->piece_count * sizeof(t->pieces[0]));
     memcpy(bytes, lifted->bytes, lifted->byte_count);
@@ -405,7 +406,10 @@ static unsigned fetch_copy(void *context, uint64_t pc, uint8_t *bytes, unsigned 
 static bool lift_again(struct translator *tr, const struct translation *t)
 {
     const struct lift_source source = {.fetch = fetch_copy, .context = (void *)t};
-    return lift_unit(&tr->ir, &source, &tr->limits, t->pc, &tr->lifted);
+    struct lift_limits limits = tr->limits;
+    if (t->cut)
+        limits.max_insns = t->insns;
+    return lift_unit(&tr->ir, &source, &limits, t->pc, &tr->lifted);
 }
 
 bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *address)
