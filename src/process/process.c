@@ -244,6 +244,7 @@ int process_exec(const struct process_config *config, struct guise_error *err)
     p->config = config;
     p->sysroot_fd = -1;
     p->start_ns = now_ns();
+    p->several = config->report_is_shared;
     pthread_mutex_init(&p->lock, NULL);
     signal_start_process(p); /* a fault while the program is loaded is that of its file */
     int status = prepare(p, &t, err);
