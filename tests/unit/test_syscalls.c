@@ -155,7 +155,8 @@ static int start(void **state)
     uint64_t extensions = 0;
     for (unsigned ext = 0; ext < RV_EXT_COUNT; ext++)
         extensions |= (uint64_t)1 << ext;
-    vm.config = (struct process_config){.monitor_fd = -1, .report_fd = -1, .address_bits = 39, .extensions = extensions};
+    vm.config = (struct process_config){
+        .monitor_fd = -1, .report_fd = -1, .address_bits = 39, .extensions = extensions};
     vm.process = (struct process){.config = &vm.config, .sysroot_fd = -1, .thread_count = 1};
     pthread_mutex_init(&vm.process.lock, NULL);
     if (mm_new(&vm.process.mm, 39, &err) ||
