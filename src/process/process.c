@@ -222,7 +222,7 @@ static void process_free(struct process *p, const struct process_config *config)
 {
     if (p->code)
         code_free(p->code);
-    mm_put(p->mm);
+    mm_free(p->mm);
     if (p->sysroot_fd >= 0)
         close(p->sysroot_fd);
     if (p->config != config) {

@@ -4,8 +4,6 @@
  *   enter_place    root directory, working directory
  *   make_env, find_program, make_monitor_argv
  *   process_exec   this process becomes the guest */
-#include "vm/run.h"
-
 #include "base/error.h"
 #include "base/util.h"
 #include "host/fd.h"
@@ -293,7 +291,9 @@ static int prepare(const struct guise_vm *vm, struct launch *launch, struct guis
     return r;
 }
 
-int vm_exec(struct guise_vm *vm, void (*started)(void *context), void *context, struct guise_error *err)
+/* Calls started(context), if not NULL, when nothing can fail any more. */
+static int become_guest(struct guise_vm *vm, void (*started)(void *context), void *context,
+                        struct guise_error *err)
 {
     struct launch launch = {
         .config = {.started = started, .started_context = context, .monitor_fd = -1, .report_fd = -1}};
@@ -306,7 +306,7 @@ int vm_exec(struct guise_vm *vm, void (*started)(void *context), void *context, 
 
 int guise_vm_exec(struct guise_vm *vm, struct guise_error *err)
 {
-    return vm_exec(vm, NULL, NULL, err);
+    return become_guest(vm, NULL, NULL, err);
 }
 
 /* The pipe's other end sees the end of file: the guest runs. */
@@ -318,7 +318,7 @@ static void report_started(void *context)
 static _Noreturn void start_child(struct guise_vm *vm, int report)
 {
     struct guise_error failure = {0};
-    vm_exec(vm, report_started, &report, &failure);
+    become_guest(vm, report_started, &report, &failure);
     ssize_t written = write(report, &failure, sizeof(failure));
     _exit(written == (ssize_t)sizeof(failure) ? guise_error_status(failure.code) : 125);
 }

@@ -179,7 +179,7 @@ static int end(void **state)
 {
     (void)state;
     code_free(vm.process.code);
-    mm_put(vm.process.mm);
+    mm_free(vm.process.mm);
     return 0;
 }
 
