@@ -170,6 +170,6 @@ const struct verb verb_run = {
         "Examples:\n"
         "  guise run ./hello world\n"
         "  guise run -L /usr/riscv64-linux-gnu ./dynamic\n"
-        "  guise run --root debian:trixie --bind \"$PWD:/work\" --cwd /work make\n",
+        "  guise run --root debian:trixie --bind \"$PWD:/work\" --cwd /work bash\n",
     .run = run,
 };
