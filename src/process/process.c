@@ -103,13 +103,11 @@ static int open_program(struct process *p, struct program *program, struct guise
     return program->fd < 0 ? find_failed(config, errno, err) : 0;
 }
 
-/* What /proc/self/exe leads to. */
-static char *path_of(int fd, const char *otherwise)
+/* What /proc/self/exe leads to. Returns owned, NULL when memory is short. */
+static char *exe_of(const struct program *program)
 {
-    char link[32], path[PATH_SIZE];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof(path) - 1);
-    return length > 0 ? strndup(path, (size_t)length) : strdup(otherwise);
+    char path[PATH_SIZE];
+    return strdup(path_of_fd(program->fd, path) ? path : program->path);
 }
 
 /* ---- Names for the host's ps and top ---- */
@@ -206,7 +204,7 @@ static int prepare(struct process *p, struct thread **thread, struct guise_error
         program_release(&program);
         return status;
     }
-    p->exe = path_of(program.fd, program.path);
+    p->exe = exe_of(&program);
     program_release(&program);
     struct thread *t = p->exe ? thread_new(p, NULL, p->inherited_mask) : NULL;
     if (!t)

@@ -218,20 +218,11 @@ static pid_t process_of_path(char *path)
     return slash ? atoi(slash + 1) : 0;
 }
 
-static bool path_of(int fd, char path[PATH_SIZE])
-{
-    char link[32];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, PATH_SIZE - 1);
-    path[MAX(length, 0)] = 0;
-    return length > 0;
-}
-
 /* The process whose directory this is; 0: none. */
 static pid_t process_of(int directory)
 {
     char path[PATH_SIZE];
-    return path_of(directory, path) ? process_of_path(path) : 0;
+    return path_of_fd(directory, path) ? process_of_path(path) : 0;
 }
 
 static bool is_in_proc(int fd)
@@ -243,7 +234,7 @@ static bool is_in_proc(int fd)
 bool procfs_lists_own_fds(int fd)
 {
     char path[PATH_SIZE];
-    if (!is_in_proc(fd) || !path_of(fd, path))
+    if (!is_in_proc(fd) || !path_of_fd(fd, path))
         return false;
     char *name = strrchr(path, '/');
     if (!name || (strcmp(name, "/fd") && strcmp(name, "/fdinfo")))
