@@ -18,7 +18,7 @@ if command -v scdoc >/dev/null; then
 else
     skip 'the manual page' 'no scdoc'
 fi
-if is_static; then
+if ! grep -q -e __asan_ -e __tsan_ -e __ubsan_ "$(find "$prefix" -name libguise.a)"; then
     PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name guise.pc)")
     PKG_CONFIG_SYSROOT_DIR=$DESTDIR
     export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR

@@ -309,7 +309,8 @@ static void flush(struct code *code)
     reclaim(code);
 }
 
-/* Room for `size` bytes at the end of a chunk, registered as a unit; NULL when memory is short. */
+/* Room for a unit of `size` bytes at the end of a chunk, until chunk_publish() for its maker alone; NULL when memory is
+ * short. */
 static struct unit *allocate(struct code *code, size_t size)
 {
     size = ALIGN_UP(size, sizeof(union cell));
@@ -328,9 +329,14 @@ static struct unit *allocate(struct code *code, size_t size)
     uint32_t index = atomic_load_explicit(&c->unit_count, memory_order_relaxed);
     struct unit *u = (struct unit *)((char *)c + c->used);
     c->units[index] = c->used;
-    atomic_store_explicit(&c->unit_count, index + 1, memory_order_release);
     c->used += (uint32_t)size;
     return u;
+}
+
+/* The chunk's last unit is whole: code_locate() may find it. */
+static void chunk_publish(struct chunk *c)
+{
+    atomic_fetch_add_explicit(&c->unit_count, 1, memory_order_release);
 }
 
 static struct unit **page_list(struct code *code, bool changeable, uint64_t page)
@@ -378,6 +384,7 @@ static struct unit *build(struct code *code, uint64_t pc)
     memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
     if (changeable)
         memcpy(unit_source(u), source, d->bytes);
+    chunk_publish(code->chunks);
     struct unit **list = page_list(code, changeable, pc >> PAGE_SHIFT);
     u->page_next = *list;
     *list = u;
