@@ -128,7 +128,7 @@ mkfifo in out
 exec 3>in 4<out
 read -r _ <&4
 is 'its name for ps and killall' wait "$(cat /proc/$!/comm)"
-if python3 -c 'import ctypes; exit(ctypes.CDLL(None).prctl(35, 15, ctypes.byref(ctypes.c_uint())))'; then
+if python3 -c 'import ctypes; exit(ctypes.CDLL(None).prctl(35, 15, ctypes.byref(ctypes.c_uint()), 0, 0))'; then
     is 'its arguments for ps' 'waiting|a b|c|' "$(tr '\0' '|' </proc/$!/cmdline)"
     is 'its file, for another guest' wait "$("$guise" run ./exe $!)"
 else
