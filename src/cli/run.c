@@ -11,6 +11,8 @@ enum {
     OPT_ENV,
     OPT_CWD,
     OPT_ENGINE,
+    OPT_ENGINE_OPTIONS,
+    OPT_DUMP,
     OPT_CPU,
     OPT_ADDRESS_BITS,
     OPT_ARGV0,
@@ -30,6 +32,8 @@ static const struct option options[] = {
     {"env", required_argument, NULL, OPT_ENV},
     {"cwd", required_argument, NULL, OPT_CWD},
     {"engine", required_argument, NULL, OPT_ENGINE},
+    {"engine-options", required_argument, NULL, OPT_ENGINE_OPTIONS},
+    {"dump", required_argument, NULL, OPT_DUMP},
     {"cpu", required_argument, NULL, OPT_CPU},
     {"address-bits", required_argument, NULL, OPT_ADDRESS_BITS},
     {"argv0", required_argument, NULL, OPT_ARGV0},
@@ -152,7 +156,7 @@ const struct verb verb_run = {
         "  --env NAME=VALUE     set a variable of its environment; --env NAME removes it (may be repeated)\n"
         "\n"
         "How it runs:\n"
-        "  --engine=interp      what runs its instructions\n"
+        "  --engine=NAME        what runs its instructions: interp, jit, lockstep (both, compared; slow)\n"
         "  --cpu LIST           extensions that it sees: max (default), rv64gc, max,zacas=off, ...; help lists them\n"
         "  --address-bits N     size of its address space, 39 (default) to 46\n"
         "  --argv0 NAME         its argv[0]\n"
@@ -160,6 +164,7 @@ const struct verb verb_run = {
         "What Guise shows on standard error:\n"
         "  --strace             system calls\n"
         "  --stats[=json]       counters at its end\n"
+        "  --dump=LIST          translated code as it is made: guest, ir, host\n"
         "\n"
         "Used by Guise itself when a program executes another: --execfn PATH, --fake-ids,\n"
         "--ids LIST, --monitor-fd N, --report-fd N.\n"

@@ -19,7 +19,8 @@ enum fpu_flag {
     FPU_UNDERFLOW = 2,
     FPU_OVERFLOW = 4,
     FPU_DIVIDE_BY_ZERO = 8,
-    FPU_INVALID = 16
+    FPU_INVALID = 16,
+    FPU_ALL = 31
 };
 enum fpu_rounding { FPU_NEAREST, FPU_TOWARD_ZERO, FPU_DOWN, FPU_UP };
 
@@ -30,6 +31,9 @@ void fpu_enter(enum fpu_rounding rounding);
 unsigned fpu_leave(void);
 
 unsigned fpu_flags(void);
+
+/* Replaces them. */
+void fpu_set_flags(unsigned flags);
 
 /* Keeps the flags. */
 void fpu_set_rounding(enum fpu_rounding rounding);

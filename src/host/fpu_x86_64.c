@@ -57,6 +57,16 @@ unsigned fpu_flags(void)
     return flags_from_mxcsr(mxcsr_read());
 }
 
+void fpu_set_flags(unsigned flags)
+{
+    const unsigned all = 0x3f;
+    unsigned mxcsr = mxcsr_read() & ~all;
+    mxcsr |= (flags & FPU_INEXACT ? MXCSR_PE : 0u) | (flags & FPU_UNDERFLOW ? MXCSR_UE : 0u) |
+             (flags & FPU_OVERFLOW ? MXCSR_OE : 0u) | (flags & FPU_DIVIDE_BY_ZERO ? MXCSR_ZE : 0u) |
+             (flags & FPU_INVALID ? MXCSR_IE : 0u);
+    mxcsr_write(mxcsr);
+}
+
 void fpu_set_rounding(enum fpu_rounding rounding)
 {
     mxcsr_write((mxcsr_read() & ~(unsigned)MXCSR_ROUNDING) | mxcsr_rounding(rounding));

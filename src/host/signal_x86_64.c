@@ -67,6 +67,27 @@ HOST_NO_TSAN void host_context_set_mask(void *ucontext, uint64_t mask)
     memcpy(&((ucontext_t *)ucontext)->uc_sigmask, &mask, KERNEL_MASK_SIZE);
 }
 
+HOST_NO_TSAN void host_context_registers(const void *ucontext, uint64_t integer[16], uint64_t fp[16])
+{
+    static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                      REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    const mcontext_t *context = &((const ucontext_t *)ucontext)->uc_mcontext;
+    for (unsigned i = 0; i < 16; i++) {
+        integer[i] = (uint64_t)context->gregs[order[i]];
+        memcpy(&fp[i], context->fpregs->_xmm[i].element, sizeof(fp[i]));
+    }
+}
+
+HOST_NO_TSAN void host_context_set_pc(void *ucontext, const void *pc)
+{
+    *pc_of(ucontext) = (greg_t)pc;
+}
+
+HOST_NO_TSAN void host_context_set_sp(void *ucontext, const void *sp)
+{
+    ((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
+}
+
 HOST_NO_TSAN void host_syscall_rewind(void *ucontext)
 {
     greg_t *pc = pc_of(ucontext);

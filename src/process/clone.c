@@ -259,7 +259,7 @@ static int64_t sharing_run(struct sharing *s)
     if (pid < 0)
         return pid;
     current = self;
-    s->parent->retired += s->child->hart.instret;
+    process_count(s->parent, &s->child->hart);
     s->parent->syscalls += s->child->syscalls;
     signal_block_guest();
     if (s->child->clear_child_tid)

@@ -2,8 +2,9 @@
 
 #include "base/util.h"
 
-/* The monitor itself starts with 3 MiB; the rest is for the code it makes and the stacks of its threads. */
-#define MONITOR_SHARE ((rlim_t)64 << 20)
+/* Addresses of the translator's code, twice 64 MiB; the monitor itself starts with 3 MiB; the rest is for predecoded code and
+ * the stacks of its threads. */
+#define MONITOR_SHARE ((rlim_t)192 << 20)
 
 bool limit_is_shared(unsigned resource)
 {

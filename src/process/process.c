@@ -169,6 +169,8 @@ static int make_memory(struct process *p, struct guise_error *err)
     if (!status)
         status = code_new(&p->code, &ops, p->mm, mm_base(p->mm), p->config->extensions, err);
     if (!status)
+        status = code_set_engine(p->code, &p->config->engine, err);
+    if (!status)
         mm_set_code(p->mm, p->code);
     return status;
 }

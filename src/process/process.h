@@ -14,7 +14,7 @@
 #ifndef PROCESS_PROCESS_H
 #define PROCESS_PROCESS_H
 
-#include "cpu/riscv/hart.h"
+#include "cpu/riscv/engine.h"
 #include "process/mm.h"
 
 #include <pthread.h>
@@ -29,6 +29,7 @@ struct process_config {
     char **argv, **envp; /* NULL-terminated */
     const char *sysroot; /* or NULL */
     uint64_t extensions; /* bit set of enum rv_ext */
+    struct engine_options engine;
     unsigned address_bits;
     bool strace;
     bool
@@ -98,10 +99,12 @@ struct process {
         end_code;      /* guest addresses, for /proc/self/stat */
     uint64_t auxv[64]; /* as given to the program */
     size_t auxv_words;
-    uint64_t vdso_base, vdso_sigreturn;             /* guest addresses */
-    uint64_t start_ns;                              /* CLOCK_MONOTONIC at the start */
-    _Atomic uint64_t syscalls;                      /* of threads that have ended */
-    _Atomic uint64_t retired;                       /* instructions of threads that have ended */
+    uint64_t vdso_base, vdso_sigreturn; /* guest addresses */
+    uint64_t start_ns;                  /* CLOCK_MONOTONIC at the start */
+    _Atomic uint64_t syscalls;          /* of threads that have ended */
+    struct process_counts {             /* of the harts of threads that have ended */
+        _Atomic uint64_t retired, exits[ENGINE_EXIT_COUNT];
+    } counts;
     struct sigaction inherited_segv, inherited_bus; /* the host's, before the monitor took them */
     uint64_t inherited_mask;                        /* the first thread's */
     struct guest_ids ids;                           /* under `lock` */
@@ -137,7 +140,10 @@ struct thread {
     enum interruption interrupted;
     uint64_t syscall_number; /* being served */
     uint64_t syscalls;       /* served so far */
-    uint64_t retried_at;     /* hart.instret at the last fault that was tried again */
+    struct fault_retry {     /* the last fault that was tried again */
+        uint64_t pc, address;
+        unsigned count; /* in a row */
+    } retry;
     void *exec_vector; /* owned: the arguments of an execve() under way; a vfork parent frees its child's */
     jmp_buf *end; /* where thread_exit() goes, in the host thread's first function; NULL: the first thread */
 };

@@ -124,7 +124,7 @@ HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
     uint64_t address = (uint64_t)info->si_addr;
     if (host_copy_fault(ucontext) || host_exchange_fault(ucontext))
         return;
-    if (t && interp_fault(&t->hart, number, address, ucontext))
+    if (t && engine_fault(&t->hart, number, address, ucontext))
         return;
     internal_error(number, address, ucontext);
 }
@@ -137,7 +137,7 @@ static void mirror_action(int number, const struct guest_sigaction *action)
     if (SIGNAL_BIT(number) & MONITOR_SIGNALS)
         return;
     struct host_sigaction host = {.handler = action->handler,
-                                  .flags = action->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT),
+                                  .flags = SA_ONSTACK | (action->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)),
                                   .mask = UINT64_MAX};
     if (action->handler > GUEST_SIG_IGN)
         host.handler = (uint64_t)on_signal;
@@ -146,7 +146,8 @@ static void mirror_action(int number, const struct guest_sigaction *action)
 
 static void install_fault_handlers(void)
 {
-    const struct host_sigaction action = {.handler = (uint64_t)on_fault, .mask = UINT64_MAX};
+    const struct host_sigaction action = {
+        .handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
     host_sigaction(SIGSEGV, &action, NULL);
     host_sigaction(SIGBUS, &action, NULL);
 }

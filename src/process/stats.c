@@ -11,19 +11,32 @@
 
 struct stats {
     uint64_t instructions, syscalls;
+    uint64_t exits[ENGINE_EXIT_COUNT];
     struct code_stats code;
+    struct engine_stats engine;
     uint64_t wall_ns, user_ns, system_ns;
 };
+
+void process_count(struct process *p, const struct hart *hart)
+{
+    p->counts.retired += hart->instret;
+    for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
+        p->counts.exits[i] += hart->exits[i];
+}
 
 /* What other threads have done is only nearly known while they run. */
 static void count_threads(struct process *p, struct stats *s)
 {
     pthread_mutex_lock(&p->lock);
-    s->instructions = p->retired;
+    s->instructions = p->counts.retired;
     s->syscalls = p->syscalls;
+    for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
+        s->exits[i] = p->counts.exits[i];
     for (const struct thread *t = p->threads; t; t = t->next) {
         s->instructions += t->hart.instret;
         s->syscalls += t->syscalls;
+        for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
+            s->exits[i] += t->hart.exits[i];
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -39,27 +52,97 @@ static void take_times(const struct process *p, struct stats *s)
     s->system_ns = (uint64_t)usage.ru_stime.tv_sec * 1000000000 + (uint64_t)usage.ru_stime.tv_usec * 1000;
 }
 
-static void print_time(struct buf *out, const char *name, uint64_t ns)
+/* ---- Output ---- */
+
+/* `text`: as people read it, a time when its value is in nanoseconds; `key`: in JSON. */
+struct row {
+    const char *text, *key;
+    uint64_t value;
+    bool ns;
+};
+
+#define MAX_ROWS 48
+
+struct rows {
+    struct row row[MAX_ROWS];
+    size_t count;
+};
+
+static void add(struct rows *rows, const char *text, const char *key, uint64_t value)
 {
-    buf_printf(out, "%-14s %9llu.%03llu ms\n", name, (unsigned long long)(ns / 1000000),
-               (unsigned long long)(ns / 1000 % 1000));
+    rows->row[rows->count++] = (struct row){.text = text, .key = key, .value = value};
 }
 
-static void print_text(const struct stats *s, struct buf *out)
+static void add_ns(struct rows *rows, const char *text, const char *key, uint64_t value)
 {
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {
-        {"instructions", s->instructions}, {"system calls", s->syscalls},
-        {"units", s->code.units},          {"cells", s->code.cells},
-        {"units killed", s->code.killed},  {"code flushes", s->code.flushes},
+    rows->row[rows->count++] = (struct row){.text = text, .key = key, .value = value, .ns = true};
+}
+
+static void list_interpreter(const struct stats *s, bool alone, struct rows *rows)
+{
+    add(rows, alone ? "instructions" : "interpreted", alone ? "instructions" : "interpreted_instructions",
+        s->instructions);
+    add(rows, "system calls", "syscalls", s->syscalls);
+    add(rows, "units", "units", s->code.units);
+    add(rows, "cells", "cells", s->code.cells);
+    add(rows, "units killed", "units_killed", s->code.killed);
+    add(rows, "code flushes", "code_flushes", s->code.flushes);
+}
+
+static void list_exits(const struct stats *s, struct rows *rows)
+{
+    static const struct {
+        const char *text, *key;
+    } names[ENGINE_EXIT_COUNT] = {
+        [ENGINE_EXIT_LINK] = {"exits: link", "exits_link"},
+        [ENGINE_EXIT_LOOKUP] = {"exits: look-up", "exits_lookup"},
+        [ENGINE_EXIT_POLL] = {"exits: poll", "exits_poll"},
+        [ENGINE_EXIT_FAULT] = {"exits: fault", "exits_fault"},
+        [ENGINE_EXIT_ECALL] = {"exits: ecall", "exits_ecall"},
+        [ENGINE_EXIT_EBREAK] = {"exits: ebreak", "exits_ebreak"},
+        [ENGINE_EXIT_ILLEGAL] = {"exits: illegal", "exits_illegal"},
+        [ENGINE_EXIT_FETCH] = {"exits: fetch", "exits_fetch"},
+        [ENGINE_EXIT_INTERPRET] = {"exits: interpret", "exits_interpret"},
+        [ENGINE_EXIT_COLD] = {"cold code left", "exits_cold"},
     };
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
-        buf_printf(out, "%-14s %13llu\n", counts[i].name, (unsigned long long)counts[i].value);
-    print_time(out, "wall time", s->wall_ns);
-    print_time(out, "user time", s->user_ns);
-    print_time(out, "system time", s->system_ns);
+    for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
+        add(rows, names[i].text, names[i].key, s->exits[i]);
+}
+
+static void list_translator(const struct stats *s, struct rows *rows)
+{
+    const struct engine_stats *e = &s->engine;
+    add(rows, "translated units", "translated_units", e->units);
+    add(rows, "  instructions", "translated_instructions", e->insns);
+    add(rows, "  bytes of code", "translated_bytes", e->bytes);
+    add(rows, "  left out", "translations_failed", e->failed);
+    add(rows, "  killed", "translations_killed", e->killed);
+    add(rows, "  evictions", "evictions", e->evictions);
+    add(rows, "links", "links", e->links);
+    add(rows, "links tied", "links_tied", e->tied);
+    add(rows, "ns/instruction", "compile_ns_per_instruction", e->insns ? e->compile_ns / e->insns : 0);
+    add_ns(rows, "compile time", "compile_ns", e->compile_ns);
+    list_exits(s, rows);
+}
+
+static void list(const struct stats *s, bool translates, struct rows *rows)
+{
+    list_interpreter(s, !translates, rows);
+    if (translates)
+        list_translator(s, rows);
+    add_ns(rows, "wall time", "wall_ns", s->wall_ns);
+    add_ns(rows, "user time", "user_ns", s->user_ns);
+    add_ns(rows, "system time", "system_ns", s->system_ns);
+}
+
+static void print_text(const struct rows *rows, struct buf *out)
+{
+    for (const struct row *r = rows->row; r < rows->row + rows->count; r++)
+        if (r->ns)
+            buf_printf(out, "%-16s %9llu.%03llu ms\n", r->text, (unsigned long long)(r->value / 1000000),
+                       (unsigned long long)(r->value / 1000 % 1000));
+        else
+            buf_printf(out, "%-16s %13llu\n", r->text, (unsigned long long)r->value);
 }
 
 static int add_text(const char *text, size_t size, void *buf)
@@ -68,13 +151,11 @@ static int add_text(const char *text, size_t size, void *buf)
     return 0;
 }
 
-static void print_json(const struct stats *s, struct buf *out)
+static void print_json(const struct rows *rows, struct buf *out)
 {
-    json_t *root = json_pack("{sI sI sI sI sI sI sI sI sI}", "instructions", (json_int_t)s->instructions,
-                             "syscalls", (json_int_t)s->syscalls, "units", (json_int_t)s->code.units, "cells",
-                             (json_int_t)s->code.cells, "units_killed", (json_int_t)s->code.killed,
-                             "code_flushes", (json_int_t)s->code.flushes, "wall_ns", (json_int_t)s->wall_ns,
-                             "user_ns", (json_int_t)s->user_ns, "system_ns", (json_int_t)s->system_ns);
+    json_t *root = json_object();
+    for (const struct row *r = rows->row; r < rows->row + rows->count; r++)
+        json_object_set_new(root, r->key, json_integer((json_int_t)r->value));
     json_dump_callback(root, add_text, out, JSON_COMPACT);
     json_decref(root);
     buf_add(out, "\n", 1);
@@ -82,17 +163,20 @@ static void print_json(const struct stats *s, struct buf *out)
 
 void process_print_stats(struct process *p)
 {
-    struct stats s;
+    struct stats s = {0};
+    struct rows rows = {.count = 0};
     struct buf out = {0};
     if (p->config->stats == STATS_OFF || p->forked || p->vforked)
         return;
     count_threads(p, &s);
     take_times(p, &s);
     s.code = code_stats(p->code);
+    s.engine = code_engine_stats(p->code);
+    list(&s, p->config->engine.kind != ENGINE_INTERP, &rows);
     if (p->config->stats == STATS_JSON)
-        print_json(&s, &out);
+        print_json(&rows, &out);
     else
-        print_text(&s, &out);
+        print_text(&rows, &out);
     host_call_now(SYS_write, p->config->report_fd, out.data, out.length);
     buf_release(&out);
 }

@@ -13,6 +13,7 @@
 _Thread_local struct thread *current;
 
 #define GUEST_NR_RT_SIGRETURN 139
+#define MONITOR_FAILED        125 /* exit status, as of the guise command */
 
 /* ---- The dispatcher ---- */
 
@@ -48,15 +49,18 @@ static void serve_syscall(struct thread *t)
     }
 }
 
-/* A fault where the guest may read and write: another thread has changed the mapping since. Tried again once, so that a
- * page which the host will never give does not hang the guest. */
+/* A fault where the guest may read and write: another thread has changed the mapping since. Tried again, but not for ever:
+ * a page which the host will never give must not hang the guest. */
 static bool worth_another_try(struct thread *t, const struct mm_region *region)
 {
     const int access = PROT_READ | PROT_WRITE;
-    if ((region->prot & access) != access || t->retried_at == t->hart.instret)
+    const unsigned limit = 1000; /* of such accidents one right after the other */
+    struct fault_retry *retry = &t->retry;
+    if ((region->prot & access) != access)
         return false;
-    t->retried_at = t->hart.instret;
-    return true;
+    if (retry->pc != t->hart.pc || retry->address != t->hart.exit.address)
+        *retry = (struct fault_retry){.pc = t->hart.pc, .address = t->hart.exit.address};
+    return retry->count++ < limit;
 }
 
 static void serve_fault(struct thread *t)
@@ -77,6 +81,8 @@ static void serve_fault(struct thread *t)
 static void serve_exit(struct thread *t)
 {
     struct hart *hart = &t->hart;
+    if (hart->exit.kind != EXIT_FAULT)
+        t->retry.count = 0;
     switch (hart->exit.kind) {
     case EXIT_ECALL: serve_syscall(t); break;
     case EXIT_NONE:
@@ -86,14 +92,16 @@ static void serve_exit(struct thread *t)
     case EXIT_MISALIGNED: signal_force(t, SIGBUS, BUS_ADRALN, hart->exit.address); break;
     case EXIT_ILLEGAL: signal_force(t, SIGILL, ILL_ILLOPC, hart->pc); break;
     case EXIT_EBREAK: signal_force(t, SIGTRAP, TRAP_BRKPT, hart->pc); break;
+    case EXIT_WRONG: thread_exit_group(t, MONITOR_FAILED);
     }
 }
 
 _Noreturn void thread_run(struct thread *t)
 {
+    engine_enter_thread(&t->hart);
     hart_fpu_enter(&t->hart);
     for (;;) {
-        interp_run(&t->hart);
+        engine_run(&t->hart);
         serve_exit(t);
         while (unlikely(atomic_load_explicit(&t->hart.pending, memory_order_acquire)))
             signal_deliver(t);
@@ -109,7 +117,6 @@ struct thread *thread_new(struct process *p, const struct thread *parent, uint64
         return NULL;
     t->process = p;
     t->altstack.flags = SS_DISABLE;
-    t->retried_at = UINT64_MAX;
     if (hart_init(&t->hart, p->code, mm_base(p->mm), mm_limit(p->mm), NULL)) {
         free(t);
         return NULL;
@@ -156,7 +163,7 @@ static bool thread_leave(struct thread *t, int status)
         link = &(*link)->next;
     *link = t->next;
     bool last = --p->thread_count == 0;
-    p->retired += t->hart.instret;
+    process_count(p, &t->hart);
     p->syscalls += t->syscalls;
     pthread_mutex_unlock(&p->lock);
     return last;
@@ -175,6 +182,7 @@ _Noreturn void thread_exit(struct thread *t, int status)
     jmp_buf *end = t->end;
     signal_block_guest();
     hart_fpu_leave(&t->hart);
+    engine_leave_thread(&t->hart);
     robust_list_leave(t);
     bool last = thread_leave(t, status);
     if (last)

@@ -36,6 +36,9 @@ void robust_list_leave(struct thread *t);
 /* *address = 0 in guest memory, and a wake-up for one who waits there: what CLONE_CHILD_CLEARTID asks for. */
 void thread_clear_tid(const struct thread *t, uint64_t address);
 
+/* Adds what the hart has counted to the process's counts: its thread ends. */
+void process_count(struct process *p, const struct hart *hart);
+
 /* The counters of --stats, printed at the end of the process when asked for. */
 void process_print_stats(struct process *p);
 

@@ -143,6 +143,10 @@ static int make_monitor_argv(const struct guise_vm *vm, struct launch *launch, s
         made = made && list_addf(argv, "--sysroot=%s", launch->sysroot);
     if (vm->engine)
         made = made && list_addf(argv, "--engine=%s", vm->engine);
+    if (vm->engine_options)
+        made = made && list_addf(argv, "--engine-options=%s", vm->engine_options);
+    if (vm->dump)
+        made = made && list_addf(argv, "--dump=%s", vm->dump);
     if (vm->cpu)
         made = made && list_addf(argv, "--cpu=%s", vm->cpu);
     if (vm->address_bits)
@@ -262,6 +266,7 @@ static void configure(const struct guise_vm *vm, struct process_config *config)
 {
     config->execfn = vm->execfn;
     config->extensions = vm->extensions;
+    config->engine = vm->engine_parsed;
     config->address_bits = vm->bits;
     config->strace = vm->strace && strcmp(vm->strace, "on") == 0;
     config->fake_ids = vm->fake_ids && strcmp(vm->fake_ids, "on") == 0;

@@ -18,6 +18,7 @@ struct guise_vm *guise_vm_new(enum guise_kind kind)
         return NULL;
     vm->kind = kind;
     vm->bits = ADDRESS_BITS_MIN;
+    vm->engine_parsed = (struct engine_options)ENGINE_DEFAULTS;
     if (cpu_parse("max", &vm->extensions, NULL)) {
         free(vm);
         return NULL;
@@ -35,8 +36,17 @@ static int check_not_empty(struct guise_vm *vm, const char *value)
 
 static int check_engine(struct guise_vm *vm, const char *value)
 {
-    (void)vm;
-    return strcmp(value, "interp") == 0 ? 0 : GUISE_E_CONFIG;
+    return engine_parse_kind(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
+}
+
+static int check_engine_options(struct guise_vm *vm, const char *value)
+{
+    return engine_parse_options(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
+}
+
+static int check_dump(struct guise_vm *vm, const char *value)
+{
+    return engine_parse_dump(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
 }
 
 static int check_on(struct guise_vm *vm, const char *value)
@@ -95,13 +105,16 @@ static const struct property {
     {"sysroot", TEXT(sysroot), check_not_empty, "a directory"},
     {"root", TEXT(root), check_not_empty, "a directory or an image's name"},
     {"bind", LIST(binds), check_not_empty, "SRC or SRC:DST"},
-    {"engine", TEXT(engine), check_engine, "interp"},
+    {"engine", TEXT(engine), check_engine, "interp, jit or lockstep"},
     {"cpu", TEXT(cpu), NULL, NULL},
     {"strace", TEXT(strace), check_on, "on or off"},
     {"stats", TEXT(stats), check_stats, "text or json"},
     {"address-bits", TEXT(address_bits), check_bits, "a number from 39 to 46"},
     {"monitor", TEXT(monitor), check_not_empty, "the path of the guise command"},
-    /* For a monitor that is started again inside a root; not part of the library's documentation. */
+    /* For developers, and for a monitor that is started again inside a root; not part of the library's documentation. */
+    {"engine-options", TEXT(engine_options), check_engine_options,
+     "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, insns:N, cache:BYTES"},
+    {"dump", TEXT(dump), check_dump, "a list of guest, ir, host"},
     {"execfn", TEXT(execfn), NULL, NULL},
     {"fake-ids", TEXT(fake_ids), check_on, "on or off"},
     {"ids", TEXT(ids), NULL, NULL},

@@ -3,6 +3,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "cpu/riscv/engine.h"
 #include "vm/list.h"
 
 #include <guise.h>
@@ -11,10 +12,11 @@
 struct guise_vm {
     enum guise_kind kind;
     char *program, *argv0, *execfn, *cwd, *sysroot, *root, *monitor;
-    char *engine, *cpu, *strace, *stats, *address_bits, *fake_ids, *ids, *monitor_fd,
+    char *engine, *engine_options, *dump, *cpu, *strace, *stats, *address_bits, *fake_ids, *ids, *monitor_fd,
         *report_fd; /* valid text, as given */
     struct list args, env, binds;
     uint64_t extensions;
+    struct engine_options engine_parsed;
     unsigned bits;
     bool hold_mounts; /* root_hold_mounts() after the root was entered */
     int pid;          /* of a started guest, 0: none */

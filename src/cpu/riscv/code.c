@@ -3,13 +3,16 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "cpu/riscv/predecode.h"
+#include "cpu/riscv/translate.h"
 #include "host/barrier.h"
 #include "host/copy.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Units live in chunks, so that a cell's address tells its chunk and the chunk's index tells its unit. */
 #define CHUNK_BYTES     (64u << 10)
@@ -41,6 +44,7 @@ struct limbo {
     uint64_t epoch;
     struct chunk *chunks;
     struct table *tables;
+    int evicted; /* chunk of the translator's cache, or -1 */
 };
 
 struct code {
@@ -58,6 +62,10 @@ struct code {
     size_t bytes, max_bytes;
     uint64_t live;
     struct code_stats stats;
+    struct engine_options engine;
+    pthread_mutex_t
+        *alone; /* lockstep: held while a unit runs twice; shared with children of fork(), owned */
+    struct translator *translator; /* owned; NULL: interpreter alone */
     struct draft draft;
 };
 
@@ -138,8 +146,52 @@ int code_new(struct code **out, const struct code_ops *ops, void *context, uint6
     code->max_bytes = ops->max_bytes ? ops->max_bytes : DEFAULT_MAX_BYTES;
     code->table = table;
     code->epoch = 1;
+    code->engine = (struct engine_options)ENGINE_DEFAULTS;
     *out = code;
     return 0;
+}
+
+/* Children of fork() may share guest memory with us. One that dies leaves the lock usable. */
+static pthread_mutex_t *shared_mutex_new(void)
+{
+    pthread_mutexattr_t attr;
+    pthread_mutex_t *mutex =
+        mmap(NULL, sizeof(*mutex), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (mutex == MAP_FAILED)
+        return NULL;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return mutex;
+}
+
+int code_set_engine(struct code *code, const struct engine_options *options, struct guise_error *err)
+{
+    code->engine = *options;
+    if (options->kind == ENGINE_INTERP)
+        return 0;
+    if (options->kind == ENGINE_LOCKSTEP) {
+        code->engine.threshold = 0;
+        code->engine.modes.no_chain = true;
+        code->alone = shared_mutex_new();
+        if (!code->alone)
+            return error_set(err, GUISE_E_NOMEM, "no memory for a lock");
+    }
+    code->draft.counted = true;
+    code->draft.threshold = (int32_t)code->engine.threshold;
+    return translator_new(&code->translator, &code->engine, code->mem_base, code->extensions, err);
+}
+
+const struct engine_options *code_engine(const struct code *code)
+{
+    return &code->engine;
+}
+
+struct translator *code_translator(const struct code *code)
+{
+    return code->translator;
 }
 
 static void free_chunks(struct chunk *chunk)
@@ -171,9 +223,12 @@ void code_free(struct code *code)
         free_tables(l->tables);
         free(l);
     }
+    translator_free(code->translator);
     free_chunks(code->chunks);
     free_tables(code->old_tables);
     free(code->table);
+    if (code->alone)
+        munmap(code->alone, sizeof(*code->alone));
     pthread_mutex_destroy(&code->lock);
     free(code);
 }
@@ -244,6 +299,8 @@ static void reclaim(struct code *code)
             continue;
         }
         *at = l->next;
+        if (l->evicted >= 0)
+            translator_reuse(code->translator, l->evicted);
         free_chunks(l->chunks);
         free_tables(l->tables);
         free(l);
@@ -296,7 +353,9 @@ static void flush(struct code *code)
     }
     struct table *old = code->table;
     old->retired_next = code->old_tables;
-    *l = (struct limbo){code->limbo, code->epoch + 1, code->chunks, old};
+    if (code->translator)
+        translator_kill_all(code->translator);
+    *l = (struct limbo){code->limbo, code->epoch + 1, code->chunks, old, -1};
     code->limbo = l;
     code->chunks = NULL;
     code->old_tables = NULL;
@@ -309,23 +368,23 @@ static void flush(struct code *code)
     reclaim(code);
 }
 
-/* Room for a unit of `size` bytes at the end of a chunk, until chunk_publish() for its maker alone; NULL when memory is
- * short. */
-static struct unit *allocate(struct code *code, size_t size)
+static void chunk_clear(struct chunk *c)
 {
-    size = ALIGN_UP(size, sizeof(union cell));
-    struct chunk *c = code->chunks;
-    if (!c || c->used + size > CHUNK_BYTES || c->unit_count == CHUNK_MAX_UNITS) {
-        reclaim(code);
-        c = aligned_alloc(CHUNK_BYTES, CHUNK_BYTES);
-        if (!c)
-            return NULL;
-        c->next = code->chunks;
-        c->used = (uint32_t)ALIGN_UP(sizeof(*c), sizeof(union cell));
-        c->unit_count = 0;
-        code->chunks = c;
-        code->bytes += CHUNK_BYTES;
-    }
+    c->used = (uint32_t)ALIGN_UP(sizeof(*c), sizeof(union cell));
+    c->unit_count = 0;
+}
+
+static struct chunk *chunk_new(void)
+{
+    struct chunk *c = aligned_alloc(CHUNK_BYTES, CHUNK_BYTES);
+    if (c)
+        chunk_clear(c);
+    return c;
+}
+
+/* Room for a unit at the chunk's end, until chunk_publish() for its maker alone. */
+static struct unit *chunk_take(struct chunk *c, size_t size)
+{
     uint32_t index = atomic_load_explicit(&c->unit_count, memory_order_relaxed);
     struct unit *u = (struct unit *)((char *)c + c->used);
     c->units[index] = c->used;
@@ -337,6 +396,23 @@ static struct unit *allocate(struct code *code, size_t size)
 static void chunk_publish(struct chunk *c)
 {
     atomic_fetch_add_explicit(&c->unit_count, 1, memory_order_release);
+}
+
+/* Room for `size` bytes; NULL when memory is short. */
+static struct unit *allocate(struct code *code, size_t size)
+{
+    size = ALIGN_UP(size, sizeof(union cell));
+    struct chunk *c = code->chunks;
+    if (!c || c->used + size > CHUNK_BYTES || c->unit_count == CHUNK_MAX_UNITS) {
+        reclaim(code);
+        c = chunk_new();
+        if (!c)
+            return NULL;
+        c->next = code->chunks;
+        code->chunks = c;
+        code->bytes += CHUNK_BYTES;
+    }
+    return chunk_take(c, size);
 }
 
 static struct unit **page_list(struct code *code, bool changeable, uint64_t page)
@@ -358,30 +434,37 @@ static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size
     return size - host_copy(source, (const void *)(code->mem_base + pc), size);
 }
 
-/* With the lock held: another hart may have built the unit meanwhile. */
+static size_t unit_size(const struct draft *d)
+{
+    return sizeof(struct unit) + d->cell_count * (sizeof(union cell) + sizeof(struct cell_info));
+}
+
+static void unit_fill(struct unit *u, const struct draft *d, uint64_t pc)
+{
+    u->pc = pc;
+    u->bytes = (uint16_t)d->bytes;
+    u->cell_count = (uint16_t)d->cell_count;
+    u->counted = d->counted;
+    u->translation = NULL;
+    memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
+    memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
+}
+
 static struct unit *build(struct code *code, uint64_t pc)
 {
     uint8_t source[UNIT_BYTES];
     bool changeable;
-    struct unit *u = table_find(code->table, pc);
-    if (u)
-        return u;
     size_t size = fetch(code, pc, source, sizeof(source), &changeable);
     if (code->bytes > code->max_bytes)
         flush(code);
     struct draft *d = &code->draft;
     if (!predecode(d, source, (unsigned)size, pc, code->extensions))
         return NULL;
-    u = allocate(code, sizeof(*u) + d->cell_count * (sizeof(union cell) + sizeof(struct cell_info)) +
-                           (changeable ? d->bytes : 0));
+    struct unit *u = allocate(code, unit_size(d) + (changeable ? d->bytes : 0));
     if (!u)
         return NULL;
-    u->pc = pc;
-    u->bytes = (uint16_t)d->bytes;
-    u->cell_count = (uint16_t)d->cell_count;
+    unit_fill(u, d, pc);
     u->changeable = changeable;
-    memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
-    memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
     if (changeable)
         memcpy(unit_source(u), source, d->bytes);
     chunk_publish(code->chunks);
@@ -396,12 +479,19 @@ static struct unit *build(struct code *code, uint64_t pc)
     return u;
 }
 
+/* With the lock held: another hart may have built the unit meanwhile. */
+static struct unit *find_or_build(struct code *code, uint64_t pc)
+{
+    struct unit *u = table_find(code->table, pc);
+    return u ? u : build(code, pc);
+}
+
 const union cell *code_find(struct code *code, uint64_t pc)
 {
     struct unit *u = table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
     if (unlikely(!u)) {
         pthread_mutex_lock(&code->lock);
-        u = build(code, pc);
+        u = find_or_build(code, pc);
         pthread_mutex_unlock(&code->lock);
     }
     return u ? u->cells : NULL;
@@ -442,6 +532,8 @@ const struct unit *code_locate(const union cell *cell, struct cell_info *info)
 
 static void kill_unit(struct code *code, struct unit *u)
 {
+    if (u->translation)
+        translator_kill(code->translator, u->translation);
     table_remove(code->table, u);
     bury(u);
     code->stats.killed++;
@@ -464,6 +556,30 @@ static void kill_in_list(struct code *code, struct unit **at, unit_condition *do
     }
 }
 
+/* Makes the unit anew: its first instruction alone, never to be translated. */
+static void isolate(struct code *code, struct unit *u)
+{
+    struct draft *d = &code->draft;
+    uint64_t pc = u->pc;
+    struct unit **at = page_list(code, u->changeable, pc >> PAGE_SHIFT);
+    while (*at != u)
+        at = &(*at)->page_next;
+    *at = u->page_next;
+    kill_unit(code, u);
+    d->single = true;
+    d->counted = false;
+    build(code, pc);
+    d->single = false;
+    d->counted = true;
+}
+
+/* Lets the unit be interpreted for a while before it is tried again. */
+static void recount(const struct code *code, struct unit *u)
+{
+    int32_t times = MAX((int32_t)code->engine.threshold, 16);
+    __atomic_store_n(&u->cells[0].imm, times, __ATOMIC_RELAXED);
+}
+
 static bool overlaps(const struct code *code, const struct unit *u, uint64_t start, uint64_t end)
 {
     (void)code;
@@ -477,6 +593,170 @@ static bool changed(const struct code *code, const struct unit *u, uint64_t star
     return host_copy(now, (const void *)(code->mem_base + u->pc), u->bytes) != 0 ||
            memcmp(now, unit_source(u), u->bytes) != 0;
 }
+
+/* ---- Translations ---- */
+
+const void *code_entry(struct code *code, uint64_t pc)
+{
+    const struct unit *u = table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
+    const struct translation *t = u ? atomic_load_explicit(&u->translation, memory_order_acquire) : NULL;
+    return t && likely(translator_is_ready(code->translator)) ? t->entry : NULL;
+}
+
+struct lifting {
+    struct code *code;
+    bool changeable;
+};
+
+/* struct lift_source.fetch */
+static unsigned fetch_to_lift(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
+{
+    struct lifting *l = context;
+    bool changeable;
+    size = (unsigned)fetch(l->code, pc, bytes, size, &changeable);
+    l->changeable |= changeable && size;
+    return size;
+}
+
+/* Makes room in the translator's cache before there is none: harts need time to come out of the oldest chunk. */
+static void make_room(struct code *code)
+{
+    struct limbo *l;
+    reclaim(code);
+    if (!translator_is_low(code->translator) || host_barrier_register() != 0 || !(l = calloc(1, sizeof(*l))))
+        return;
+    *l = (struct limbo){code->limbo, code->epoch + 1, NULL, NULL, translator_evict(code->translator)};
+    if (l->evicted < 0) {
+        free(l);
+        return;
+    }
+    code->limbo = l;
+    atomic_fetch_add_explicit(&code->epoch, 1, memory_order_release);
+    reclaim(code);
+}
+
+/* The unit is counted out and has no translation yet. */
+static struct translation *translate(struct code *code, struct unit *u)
+{
+    struct lifting l = {.code = code};
+    const struct lift_source source = {.fetch = fetch_to_lift, .context = &l};
+    enum translator_failure failure;
+    if (unlikely(code->limbo) || translator_is_low(code->translator))
+        make_room(code);
+    struct translation *t = translator_add(code->translator, u, &source, &l.changeable, &failure);
+    if (!t && failure == TRANSLATOR_INTERPRET)
+        isolate(code, u);
+    else if (!t)
+        recount(code, u);
+    return t;
+}
+
+const struct translation *code_translation(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_or_build(code, pc);
+    struct translation *t = u ? u->translation : NULL;
+    if (t && !translator_is_ready(code->translator)) { /* the parent's: it has to become hot here too */
+        translator_kill(code->translator, t);
+        t = NULL;
+    } else if (u && u->counted && !t) {
+        t = translate(code, u);
+    }
+    pthread_mutex_unlock(&code->lock);
+    return t;
+}
+
+const void *code_translate(struct code *code, uint64_t pc)
+{
+    const struct translation *t = code_translation(code, pc);
+    return t ? t->entry : NULL;
+}
+
+void code_tie(struct code *code, uint64_t link, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = table_find(code->table, pc);
+    if (u && u->translation)
+        translator_tie(code->translator, link, u->translation);
+    pthread_mutex_unlock(&code->lock);
+}
+
+bool code_isolate(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_or_build(code, pc);
+    bool translated = u && u->translation;
+    if (u && u->counted && !translated)
+        isolate(code, u);
+    pthread_mutex_unlock(&code->lock);
+    return !translated;
+}
+
+bool code_recover(struct code *code, struct hart *hart, uint64_t *address)
+{
+    pthread_mutex_lock(&code->lock);
+    bool recovered = translator_recover(code->translator, hart, address);
+    pthread_mutex_unlock(&code->lock);
+    return recovered;
+}
+
+void code_print(struct code *code, uint64_t pc, unsigned what, struct buf *out)
+{
+    pthread_mutex_lock(&code->lock);
+    const struct unit *u = table_find(code->table, pc);
+    if (u && u->translation)
+        translator_print(code->translator, u->translation, what, out);
+    pthread_mutex_unlock(&code->lock);
+}
+
+/* ---- Single steps ---- */
+
+static const union cell *predecode_step(struct code *code, struct chunk *c, uint64_t pc, struct rv_insn *insn)
+{
+    uint8_t source[sizeof(insn->word)] = {0};
+    bool changeable;
+    struct draft *d = &code->draft;
+    size_t size = fetch(code, pc, source, sizeof(source), &changeable);
+    d->single = true;
+    d->counted = false;
+    bool made = predecode(d, source, (unsigned)size, pc, code->extensions);
+    d->single = false;
+    d->counted = true;
+    if (!made)
+        return NULL;
+    chunk_clear(c);
+    struct unit *u = chunk_take(c, unit_size(d));
+    unit_fill(u, d, pc);
+    chunk_publish(c);
+    uint32_t word;
+    memcpy(&word, source, sizeof(word));
+    rv_decode(word, insn);
+    return u->cells;
+}
+
+const union cell *code_step(struct hart *hart, struct rv_insn *insn)
+{
+    struct code *code = hart->code;
+    if (!hart->step && !(hart->step = chunk_new()))
+        return NULL;
+    pthread_mutex_lock(&code->lock);
+    const union cell *cell = predecode_step(code, hart->step, hart->pc, insn);
+    pthread_mutex_unlock(&code->lock);
+    return cell;
+}
+
+void code_alone(struct code *code)
+{
+    if (pthread_mutex_lock(code->alone) == EOWNERDEAD)
+        pthread_mutex_consistent(code->alone);
+}
+
+void code_together(struct code *code)
+{
+    pthread_mutex_unlock(code->alone);
+}
+
+/* ---- Change ---- */
 
 void code_invalidate(struct code *code, uint64_t start, uint64_t end)
 {
@@ -493,6 +773,8 @@ void code_invalidate(struct code *code, uint64_t start, uint64_t end)
         kill_in_list(code, page_list(code, false, page), overlaps, start, end);
         kill_in_list(code, page_list(code, true, page), overlaps, start, end);
     }
+    if (code->translator)
+        translator_kill_range(code->translator, start, end);
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -501,6 +783,8 @@ void code_fence(struct code *code)
     pthread_mutex_lock(&code->lock);
     for (unsigned i = 0; i < PAGE_HASH_COUNT; i++)
         kill_in_list(code, page_list(code, true, i), changed, 0, 0);
+    if (code->translator)
+        translator_kill_changed(code->translator);
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -509,11 +793,34 @@ void code_fork_prepare(struct code *code)
     pthread_mutex_lock(&code->lock);
 }
 
+/* The translator's cache begins anew: what was about to be used again is no more. */
+static void fork_child(struct code *code)
+{
+    for (struct limbo *l = code->limbo; l; l = l->next)
+        l->evicted = -1;
+    translator_fork_child(code->translator);
+}
+
 void code_fork_done(struct code *code, bool child)
 {
-    for (struct hart *h = code->harts; h && child; h = h->code_next)
+    for (struct hart *h = code->harts; h && child; h = h->code_next) {
         atomic_store_explicit(&h->epoch, 0, memory_order_relaxed);
+        if (h->jit_epoch)
+            h->jit_epoch = UINT64_MAX;
+    }
+    if (child && code->translator)
+        fork_child(code);
     pthread_mutex_unlock(&code->lock);
+}
+
+struct engine_stats code_engine_stats(struct code *code)
+{
+    struct engine_stats stats = {0};
+    pthread_mutex_lock(&code->lock);
+    if (code->translator)
+        stats = translator_stats(code->translator);
+    pthread_mutex_unlock(&code->lock);
+    return stats;
 }
 
 struct code_stats code_stats(struct code *code)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct code;
+struct engine_options;
 
 /* What predecoding needs to know of the address space. */
 struct code_ops {
@@ -28,6 +29,9 @@ struct code_ops {
 int code_new(struct code **out, const struct code_ops *ops, void *context, uint64_t mem_base,
              uint64_t extensions, struct guise_error *err);
 void code_free(struct code *code);
+
+/* Before the first hart: which engine runs them; without this call, the interpreter. Borrows the options. */
+int code_set_engine(struct code *code, const struct engine_options *options, struct guise_error *err);
 
 /* Forgets what was decoded from [start, end): after munmap, a new mapping, mprotect, or an instruction-cache flush. Every
  * hart sees the change at its next instruction. */

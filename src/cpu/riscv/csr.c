@@ -17,8 +17,8 @@ bool csr_read(struct hart *hart, unsigned number, uint64_t retired, uint64_t *va
     case RV_CSR_FFLAGS: *value = hart_fcsr(hart) & 0x1f; return true;
     case RV_CSR_FRM: *value = hart->frm; return true;
     case RV_CSR_FCSR: *value = hart_fcsr(hart); return true;
-    case RV_CSR_CYCLE: /* one cycle an instruction */
-    case RV_CSR_INSTRET: *value = retired; return true;
+    case RV_CSR_CYCLE: /* one cycle an instruction, or a nanosecond where instructions are not counted */
+    case RV_CSR_INSTRET: *value = hart_translates(hart) ? host_time() : retired; return true;
     case RV_CSR_TIME: *value = host_time(); return true;
     default: return false;
     }

@@ -1,19 +1,27 @@
 #include "cpu/riscv/hart.h"
 
 #include "base/error.h"
+#include "cpu/riscv/engine.h"
 #include "cpu/riscv/unit.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 int hart_init(struct hart *hart, struct code *code, uint64_t mem_base, uint64_t mem_limit,
               struct guise_error *err)
 {
-    *hart = (struct hart){
-        .code = code, .mem_base = mem_base, .mem_limit = mem_limit, .reserve_address = HART_NO_RESERVE};
+    memset(hart, 0, offsetof(struct hart, jit));
+    hart->code = code;
+    hart->mem_base = mem_base;
+    hart->mem_limit = mem_limit;
+    hart->reserve_address = HART_NO_RESERVE;
     hart->jumps = calloc(JUMP_COUNT, sizeof(hart->jumps[0]));
-    if (!hart->jumps)
-        return error_set(err, GUISE_E_NOMEM, "no memory for a hart's jump cache");
+    bool translates = code_engine(code)->kind != ENGINE_INTERP;
+    if (!hart->jumps || (translates && host_guest_thread_map(&hart->host))) {
+        free(hart->jumps);
+        return error_set(err, GUISE_E_NOMEM, "no memory for a hart's stacks and jump cache");
+    }
     jump_clear(hart->jumps);
     code_add_hart(code, hart);
     return 0;
@@ -22,6 +30,9 @@ int hart_init(struct hart *hart, struct code *code, uint64_t mem_base, uint64_t 
 void hart_release(struct hart *hart)
 {
     code_remove_hart(hart->code, hart);
+    host_guest_thread_unmap(&hart->host);
+    free(hart->lockstep);
+    free(hart->step);
     free(hart->jumps);
 }
 

@@ -6,15 +6,19 @@
 #ifndef CPU_RISCV_HART_H
 #define CPU_RISCV_HART_H
 
+#include "host/guest_thread.h"
 #include "host/sanitize.h"
 #include "host/unwind.h"
+#include "jit/machine.h"
 
 #include <guise.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+struct chunk;
 struct code;
+struct lockstep;
 union cell;
 struct jump_entry;
 
@@ -28,12 +32,28 @@ enum exit_kind {
     EXIT_FETCH,      /* no executable instruction at `address`; pc is where execution wanted to go on */
     EXIT_FAULT,      /* a load, store or atomic could not reach `address`; pc is the instruction */
     EXIT_MISALIGNED, /* an atomic's address is not aligned; pc is the instruction */
+    EXIT_WRONG,      /* the engine is at fault, and has said on standard error how */
 };
 
 struct hart_exit {
     enum exit_kind kind;
     uint64_t address; /* EXIT_FETCH, EXIT_FAULT, EXIT_MISALIGNED: guest address */
     int host_signal;  /* EXIT_FAULT: SIGSEGV or SIGBUS as the host saw it */
+};
+
+/* Why a hart came back from translated code to the dispatcher of its engine, for --stats. */
+enum engine_exit {
+    ENGINE_EXIT_LINK,   /* the first time on this way */
+    ENGINE_EXIT_LOOKUP, /* an indirect jump that the jump cache did not know */
+    ENGINE_EXIT_POLL,
+    ENGINE_EXIT_FAULT,
+    ENGINE_EXIT_ECALL,
+    ENGINE_EXIT_EBREAK,
+    ENGINE_EXIT_ILLEGAL,
+    ENGINE_EXIT_FETCH,
+    ENGINE_EXIT_INTERPRET, /* an instruction that only the interpreter has */
+    ENGINE_EXIT_COLD,      /* the other way round: the interpreter came to code that is not cold */
+    ENGINE_EXIT_COUNT
 };
 
 /* Integer register 32 is where writes to x0 go: the predecoder redirects them, so no instruction tests for x0. */
@@ -46,8 +66,9 @@ struct hart {
     uint32_t frm; /* dynamic rounding mode as written to the CSR, 0..7 */
     uint32_t
         host_rm; /* the RISC-V mode that the host's FPU is set to; HART_RM_NONE when frm has no host mode */
-    _Atomic uint32_t pending; /* nonzero: leave the engine at the next back edge or indirect jump */
     uint32_t fflags; /* flags raised in software; the host FPU's sticky flags are added when they are read */
+    uint32_t fflags_upper;    /* 0: for the translator both are one slot of 8 bytes */
+    _Atomic uint32_t pending; /* nonzero: leave the engine at the next back edge or indirect jump */
     uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
     uint64_t reserve_value;
     uint64_t instret;         /* instructions retired, exact at exits */
@@ -62,11 +83,26 @@ struct hart {
     struct host_unwind unwind;
     struct hart_exit exit;
     struct hart *code_next; /* list of the harts of `code` */
+    uint64_t exits[ENGINE_EXIT_COUNT];
+    struct chunk *step;        /* owned: where single instructions are predecoded; NULL until the first */
+    struct lockstep *lockstep; /* owned; of that engine, or NULL */
+    uint64_t
+        jit_epoch; /* code epoch that `jit.jumps` and the return stack are of; 0: empty, UINT64_MAX: none */
+    struct host_guest_thread host; /* an engine that translates: stacks */
+    struct jit_fault fault;        /* in translated code, under way to the dispatcher */
+    struct jit_state jit;          /* last: most of it is only touched when it is used */
 };
 
 #define HART_NO_RESERVE UINT64_MAX
 #define HART_RM_NONE    8u
 
+/* Does its engine translate? Then `instret` counts what was interpreted alone. */
+static inline bool hart_translates(const struct hart *hart)
+{
+    return hart->host.mapping;
+}
+
+/* For an engine that translates, the memory must be zero. */
 int hart_init(struct hart *hart, struct code *code, uint64_t mem_base, uint64_t mem_limit,
               struct guise_error *err);
 void hart_release(struct hart *hart);
@@ -90,11 +126,8 @@ HOST_NO_TSAN static inline void hart_kick(struct hart *hart)
     atomic_store_explicit(&hart->pending, 1, memory_order_release);
 }
 
-/* Runs the hart until something needs its owner; hart->exit says what, hart->pc is exact, registers are in the hart. */
+/* The interpreter alone; see engine.h. */
 void interp_run(struct hart *hart);
-
-/* For the owner's SIGSEGV/SIGBUS handler. If the fault at `host_address` is an engine's guest memory access of this hart,
- * changes the ucontext so that, when the handler returns, interp_run() returns EXIT_FAULT; says whether it was. */
 bool interp_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
 
 /* What CSR `time` counts; also the frequency that riscv_hwprobe tells. */

@@ -24,11 +24,11 @@ MEM_TYPE(mem_u16, volatile uint16_t);
 MEM_TYPE(mem_u32, volatile uint32_t);
 MEM_TYPE(mem_u64, volatile uint64_t);
 
-static const struct interp_table *run(struct hart *hart);
+static const struct interp_table *run(struct hart *hart, const union cell *c);
 
 const struct interp_table *interp_table(void)
 {
-    return run(NULL);
+    return run(NULL, NULL);
 }
 
 static int64_t high_signed(uint64_t a, uint64_t b)
@@ -261,9 +261,20 @@ static void exit_at(struct hart *h, const union cell *c)
     h->instret += info.retired;
 }
 
-/* Runs until an exit, which it leaves in the hart. With a NULL hart it only tells where its handlers are: their addresses
+/* Harts may count at the same time and lose a step. */
+static bool count_down(union cell *c)
+{
+    int32_t left = __atomic_load_n(&c->imm, __ATOMIC_RELAXED);
+    if (left <= 0)
+        return false;
+    __atomic_store_n(&c->imm, left - 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* Runs from the cell or, without one, from the hart's pc until an exit, which it leaves in the hart. With a NULL hart it only tells where its handlers are: their addresses
  * are known in this function alone. */
-__attribute__((noinline)) HOST_GUEST_ACCESS static const struct interp_table *run(struct hart *h)
+__attribute__((noinline)) HOST_GUEST_ACCESS static const struct interp_table *run(struct hart *h,
+                                                                                  const union cell *c)
 {
 #define RV_X(row, name, ext) [RV_##row] = &&op_##row,
     static const struct interp_table table = {
@@ -271,7 +282,8 @@ __attribute__((noinline)) HOST_GUEST_ACCESS static const struct interp_table *ru
                      RV_ROWS(RV_X)[CELL_LI] = &&cell_li,
                      [CELL_LI64] = &&cell_li64,
                      [CELL_NEXT] = &&cell_next,
-                     [CELL_DEAD] = &&cell_dead},
+                     [CELL_DEAD] = &&cell_dead,
+                     [CELL_COUNT] = &&cell_count},
         .unresolved = {{.handler = &&cell_resolve}},
     };
 #undef RV_X
@@ -280,9 +292,10 @@ __attribute__((noinline)) HOST_GUEST_ACCESS static const struct interp_table *ru
 
     uint64_t *const x = h->x, *const f = h->f;
     union cell *from = NULL; /* the operand cell whose link was followed last */
-    const union cell *c;
     uint64_t target = h->pc & ~(uint64_t)1, bad_address;
-    goto find;
+    if (!c)
+        goto find;
+    DISPATCH;
 
     /* ---- Cells of our own ---- */
 cell_li:
@@ -295,6 +308,12 @@ cell_li64:
 cell_next:
     h->instret += c->aux;
     FOLLOW((union cell *)c + 1);
+cell_count:
+    if (unlikely(!count_down((union cell *)c))) {
+        h->exit.kind = EXIT_NONE;
+        goto exit_at_cell;
+    }
+    NEXT;
 cell_dead:
     exit_at(h, c);
     target = h->pc;
@@ -627,15 +646,20 @@ exit_at_cell:
     return NULL;
 }
 
+void interp_go(struct hart *h, const union cell *cell)
+{
+    if (host_unwind_mark(&h->unwind))
+        exit_at(h, h->cell); /* interp_fault() has filled in h->exit */
+    else
+        run(h, cell);
+    h->cell = NULL;
+}
+
 void interp_run(struct hart *h)
 {
     code_enter(h->code, h);
     h->reserve_address = HART_NO_RESERVE; /* as a kernel does on its way back from any trap */
-    if (host_unwind_mark(&h->unwind))
-        exit_at(h, h->cell); /* interp_fault() has filled in h->exit */
-    else
-        run(h);
-    h->cell = NULL;
+    interp_go(h, NULL);
     code_leave(h);
 }
 

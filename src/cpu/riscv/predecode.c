@@ -162,7 +162,7 @@ static void add_upper(struct draft *d, const struct source *s, const struct rv_i
 {
     struct rv_insn after;
     uint64_t pc = s->pc + d->bytes;
-    if (d->insns + 1 < UNIT_INSNS && fetch(s, d->bytes + insn->length, &after) &&
+    if (!d->single && d->insns + 1 < UNIT_INSNS && fetch(s, d->bytes + insn->length, &after) &&
         fuse_constant(d, insn, &after, pc)) {
         draft_count(d, insn);
         draft_count(d, &after);
@@ -172,13 +172,20 @@ static void add_upper(struct draft *d, const struct source *s, const struct rv_i
     draft_count(d, insn);
 }
 
+static bool has_place(const struct draft *d)
+{
+    return d->single ? d->insns < 1 : d->insns + d->branches * (UNIT_BRANCH_PLACE - 1) < UNIT_INSNS;
+}
+
 bool predecode(struct draft *d, const uint8_t *code, unsigned size, uint64_t pc, uint64_t extensions)
 {
     const struct source s = {code, size, pc, ALL_EXTENSIONS & ~(extensions | HINTS)};
     struct rv_insn insn;
     d->interp = interp_table();
     d->cell_count = d->insns = d->bytes = d->branches = 0;
-    while (d->insns + d->branches * (UNIT_BRANCH_PLACE - 1) < UNIT_INSNS && fetch(&s, d->bytes, &insn)) {
+    if (d->counted)
+        draft_add_op(d, CELL_COUNT)->imm = d->threshold;
+    while (has_place(d) && fetch(&s, d->bytes, &insn)) {
         if (insn.op == RV_LUI || insn.op == RV_AUIPC) {
             add_upper(d, &s, &insn);
             continue;

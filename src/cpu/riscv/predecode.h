@@ -4,11 +4,14 @@
 
 #include "cpu/riscv/unit.h"
 
-/* A unit under construction: two cells for an instruction at most, and an end. */
+/* A unit under construction: two cells for an instruction at most, a counter and an end. */
 struct draft {
+    /* Set by the caller: one instruction alone; begins with a CELL_COUNT of that many times. */
+    bool single, counted;
+    int32_t threshold;
     const struct interp_table *interp;
-    union cell cells[2 * UNIT_INSNS + 2];
-    struct cell_info infos[2 * UNIT_INSNS + 2];
+    union cell cells[2 * UNIT_INSNS + 3];
+    struct cell_info infos[2 * UNIT_INSNS + 3];
     unsigned cell_count, insns, bytes;
     unsigned branches;
 };

@@ -34,6 +34,8 @@ union cell {
     uint64_t constant;
 };
 
+struct buf;
+
 /* Operations of cells beyond those of the instruction set. */
 enum cell_op {
     CELL_FIRST = RV_OP_COUNT,
@@ -41,6 +43,7 @@ enum cell_op {
     CELL_LI64,            /* rd = constant of the operand cell */
     CELL_NEXT,            /* the unit's end: goes on at the operand cell's target */
     CELL_DEAD,            /* an instruction of a dead unit: goes on at its pc in a new one */
+    CELL_COUNT,           /* a unit's start: goes on `imm` times, then leaves with EXIT_NONE */
     CELL_OP_COUNT
 };
 
@@ -56,13 +59,17 @@ struct cell_info {
 #define UNIT_BRANCH_PLACE 16
 #define UNIT_BYTES        (UNIT_INSNS * 4)
 
+struct translation;
+
 struct unit {
     uint64_t pc;
-    struct unit *_Atomic next; /* in the table's bucket */
-    struct unit *page_next;    /* in the list of units that start in a page of this hash */
-    uint16_t bytes;            /* of guest code */
+    struct translation *_Atomic translation; /* of the code at the same pc, or NULL */
+    struct unit *_Atomic next;               /* in the table's bucket */
+    struct unit *page_next;                  /* in the list of units that start in a page of this hash */
+    uint16_t bytes;                          /* of guest code */
     uint16_t cell_count;
     bool changeable; /* without a code_invalidate(): FENCE.I compares the bytes */
+    bool counted;    /* its first cell is a CELL_COUNT */
     union cell cells[];
 };
 
@@ -107,6 +114,47 @@ uint64_t code_fetch_fault(struct code *code, uint64_t pc, int *host_signal);
 
 /* The unit, and in it the instruction, that a cell belongs to. */
 const struct unit *code_locate(const union cell *cell, struct cell_info *info);
+
+/* ---- Translations of units, for engines that translate; between code_enter() and code_leave() ---- */
+
+/* The entry of the translation at `pc`, or NULL. */
+const void *code_entry(struct code *code, uint64_t pc);
+
+/* Makes one, or sees to it that code_find() has a unit that can be interpreted. The same result. */
+const void *code_translate(struct code *code, uint64_t pc);
+
+/* The translation at `pc`, made when there is none; NULL when there is none to be had. */
+const struct translation *code_translation(struct code *code, uint64_t pc);
+
+/* The hart came through the link to a pc that has a translation: from now on the link leads there. */
+void code_tie(struct code *code, uint64_t link, uint64_t pc);
+
+/* Sees to it that the interpreter's unit at `pc` is the one instruction alone, so that what follows can be a translation.
+ * False: the instruction begins a translation itself. */
+bool code_isolate(struct code *code, uint64_t pc);
+
+/* The guest state at hart->fault; see translator_recover(). */
+bool code_recover(struct code *code, struct hart *hart, uint64_t *address);
+
+/* Appends to `out` what enum engine_dump asks for; nothing when there is no translation. */
+void code_print(struct code *code, uint64_t pc, unsigned what, struct buf *out);
+
+const struct engine_options *code_engine(const struct code *code);
+struct translator *code_translator(const struct code *code);
+
+/* The instruction at the hart's pc alone, predecoded for interp_go() into memory of the hart's; NULL as code_find(). `insn`:
+ * what it is. */
+const union cell *code_step(struct hart *hart, struct rv_insn *insn);
+
+/* One hart at a time is between these. */
+void code_alone(struct code *code);
+void code_together(struct code *code);
+
+/* ---- */
+
+/* Runs from hart->pc on, or from `cell`, which is there. Between code_enter() and code_leave(). EXIT_NONE: came to a unit
+ * that was counted out or has a translation. */
+void interp_go(struct hart *hart, const union cell *cell);
 
 /* From now on the hart's use of units is minded; its jump cache must be empty. */
 void code_add_hart(struct code *code, struct hart *hart);

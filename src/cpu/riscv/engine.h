@@ -1,0 +1,58 @@
+/* Engines: what runs a hart. The interpreter alone; the translator with the interpreter for cold code (jit.c); and both of
+ * them side by side, compared after every unit (lockstep.c).
+ *
+ * Threads, lifetime: options are constant and outlive the code that they were given to. */
+#ifndef CPU_RISCV_ENGINE_H
+#define CPU_RISCV_ENGINE_H
+
+#include "cpu/riscv/hart.h"
+#include "jit/assemble.h"
+
+enum engine_kind { ENGINE_INTERP, ENGINE_JIT, ENGINE_LOCKSTEP };
+
+/* What is printed of every translated unit, on standard error. */
+enum engine_dump { DUMP_GUEST = 1, DUMP_IR = 2, DUMP_HOST = 4 };
+
+struct engine_options {
+    enum engine_kind kind;
+    unsigned dump;      /* enum engine_dump */
+    unsigned threshold; /* times that code is interpreted before it is translated */
+    unsigned max_insns; /* guest instructions of a unit */
+    size_t cache_bytes; /* memory for translated code; 0: the default */
+    struct jit_modes modes;
+};
+
+/* Measured: see docs/performance.md. */
+#define ENGINE_DEFAULTS                                         \
+    {                                                           \
+        .kind = ENGINE_INTERP, .threshold = 20, .max_insns = 64 \
+    }
+
+enum { ENGINE_MAX_INSNS = 256, ENGINE_MAX_CACHE = 1 << 30 };
+
+/* From "jit"; "random:7,few-registers,threshold:0"; "guest,host". False when it is not understood. */
+bool engine_parse_kind(struct engine_options *options, const char *text);
+bool engine_parse_options(struct engine_options *options, const char *text);
+bool engine_parse_dump(struct engine_options *options, const char *text);
+
+struct engine_stats {
+    uint64_t units, insns, bytes, compile_ns, failed; /* translated */
+    uint64_t killed, evictions;
+    uint64_t links, tied;
+};
+
+struct engine_stats code_engine_stats(struct code *code);
+
+/* Runs the hart until something needs its owner; hart->exit says what, hart->pc is exact, registers are in the hart. */
+void engine_run(struct hart *hart);
+
+/* Around everything that runs the hart on a host thread. */
+void engine_enter_thread(struct hart *hart);
+void engine_leave_thread(struct hart *hart);
+
+/* For the owner's SIGSEGV/SIGBUS handler, installed with SA_ONSTACK. If the fault at `host_address` is an
+ * access of guest code by this hart's engine, changes the ucontext so that, when the handler returns, engine_run() returns
+ * EXIT_FAULT; says whether it was. */
+bool engine_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
+
+#endif

@@ -1,0 +1,169 @@
+/* The engine that translates: its dispatcher, and what it does with faults.
+ *
+ *                   no translation                     hot, or a translation begins here
+ *   jit_run ──┬──────────────────────> interp_go ──────────────────────┐
+ *             │  entry                                                  v
+ *             ├──────> translated code ──> translated code ──> ... ──> back here, for a reason
+ *             └<────────────────────────────────────────────────────────┘
+ *
+ * Everything that may leave the engine does so from here, with the whole state in the hart. */
+#include "cpu/riscv/engine.h"
+
+#include "base/util.h"
+#include "cpu/riscv/jit.h"
+#include "cpu/riscv/translate.h"
+#include "host/atomic.h"
+#include "host/signal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* As jump_clear() of the interpreter's: memory that is all zero holds no entry, but for the slot that pc 0 belongs to. */
+static void clear_jumps(struct hart *hart)
+{
+    if (hart->jit_epoch)
+        memset(hart->jit.jumps, 0, sizeof(hart->jit.jumps));
+    hart->jit.jumps[0].pc = 1;
+}
+
+/* What the jump cache and the return stack hold is of another epoch: its memory may be used for something else. */
+static void start_afresh(struct hart *hart, const struct jit_thunks *thunks)
+{
+    clear_jumps(hart);
+    *hart->host.return_base = (uint64_t)thunks->underflow;
+    hart->jit.return_base = hart->host.return_base;
+    hart->jit.return_sp = hart->host.return_base;
+    hart->jit_epoch = atomic_load_explicit(&hart->epoch, memory_order_relaxed);
+}
+
+unsigned jit_enter(struct hart *hart, const void *entry)
+{
+    const struct jit_thunks *thunks = translator_thunks(code_translator(hart->code));
+    if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
+        start_afresh(hart, thunks);
+    unsigned reason = thunks->enter(&hart->x[LIFT_BIAS], entry);
+    hart->exits[MIN(reason, ENGINE_EXIT_INTERPRET)]++;
+    return reason;
+}
+
+/* The link is tied when it leads to a translation; else the interpreter goes on there. */
+static void follow(struct hart *hart, uint64_t link)
+{
+    hart->pc = translator_link_pc(code_translator(hart->code), link);
+    if (!code_engine(hart->code)->modes.no_chain && code_entry(hart->code, hart->pc))
+        code_tie(hart->code, link, hart->pc);
+}
+
+static void look_up(struct hart *hart, uint64_t pc)
+{
+    const void *entry = code_entry(hart->code, pc);
+    hart->pc = pc;
+    if (entry)
+        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){pc, entry};
+}
+
+void jit_fault_exit(struct hart *hart)
+{
+    uint64_t address;
+    if (!code_recover(hart->code, hart, &address)) {
+        fprintf(stderr,
+                "guise: internal error: fault at %p, which is no access of the guest's, address %#llx\n",
+                hart->fault.pc, (unsigned long long)hart->fault.address);
+        hart->exit.kind = EXIT_WRONG;
+        return;
+    }
+    hart->exit = (struct hart_exit){EXIT_FAULT, address, hart->fault.host_signal};
+    hart->fault.pc = NULL;
+}
+
+static bool leave(struct hart *hart, enum exit_kind kind)
+{
+    hart->exit.kind = kind;
+    return false;
+}
+
+/* Goes on in the interpreter, at the cell or at the hart's pc. False: the engine is left. */
+static bool interpret(struct hart *hart, const union cell *cell)
+{
+    interp_go(hart, cell);
+    if (hart->exit.kind != EXIT_NONE)
+        return false;
+    hart->exits[ENGINE_EXIT_COLD]++;
+    return true;
+}
+
+/* The interpreter executes the instruction at the hart's pc, whatever begins there. */
+static bool interpret_one(struct hart *hart)
+{
+    struct rv_insn insn;
+    return interpret(hart, code_isolate(hart->code, hart->pc) ? NULL : code_step(hart, &insn));
+}
+
+static bool stop(struct hart *hart, enum lift_stop reason)
+{
+    hart->pc = hart->jit.value;
+    switch (reason) {
+    case LIFT_ECALL: return leave(hart, EXIT_ECALL);
+    case LIFT_EBREAK: return leave(hart, EXIT_EBREAK);
+    case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
+    case LIFT_INTERPRET: return interpret_one(hart);
+    case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
+    case LIFT_STOP_COUNT: break;
+    }
+    return interpret(hart, NULL);
+}
+
+/* Runs translated code until it comes back. False: the engine is left. */
+static bool execute(struct hart *hart, const void *entry)
+{
+    unsigned reason = jit_enter(hart, entry);
+    switch (reason) {
+    case JIT_LINK: follow(hart, hart->jit.value); break;
+    case JIT_LOOKUP: look_up(hart, hart->jit.value); break;
+    case JIT_POLL: hart->pc = hart->jit.value; return leave(hart, EXIT_PENDING);
+    case JIT_FAULT: jit_fault_exit(hart); return false;
+    default: return stop(hart, (enum lift_stop)(reason - JIT_STOP));
+    }
+    return likely(!host_is_set(hart->pending)) || leave(hart, EXIT_PENDING);
+}
+
+void jit_run(struct hart *hart)
+{
+    struct code *code = hart->code;
+    bool stay = true;
+    code_enter(code, hart);
+    hart->reserve_address = HART_NO_RESERVE; /* as a kernel does on its way back from any trap */
+    hart->pc &= ~UINT64_C(1);
+    while (stay) {
+        const void *entry = code_entry(code, hart->pc);
+        if (entry) {
+            stay = execute(hart, entry);
+        } else {
+            stay = interpret(hart, NULL);
+            if (stay)
+                code_translate(code, hart->pc);
+        }
+    }
+    code_leave(hart);
+}
+
+/* ---- For the host's signal handler ---- */
+
+HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
+{
+    const struct translator *translator = code_translator(hart->code);
+    const void *pc = (const void *)host_context_pc(ucontext);
+    if (!translator || !translator_holds(translator, pc))
+        return false;
+    if (host_guest_thread_overflows(&hart->host,
+                                    host_address)) { /* the call is done again, on an empty return stack */
+        host_context_set_sp(ucontext, hart->host.return_base);
+        return true;
+    }
+    hart->fault.pc = pc;
+    hart->fault.address = host_address;
+    hart->fault.host_signal = host_signal;
+    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
+    host_context_set_pc(ucontext, translator_thunks(translator)->fault);
+    return true;
+}

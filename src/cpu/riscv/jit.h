@@ -1,0 +1,20 @@
+/* The engines that run translated code. Private to cpu/riscv.
+ * Threads: the hart's own. Lifetime: none. */
+#ifndef CPU_RISCV_JIT_H
+#define CPU_RISCV_JIT_H
+
+#include "cpu/riscv/hart.h"
+
+void jit_run(struct hart *hart);
+void lockstep_run(struct hart *hart);
+
+/* Runs translated code until it comes back; enum jit_reason, its value is in hart->jit. */
+unsigned jit_enter(struct hart *hart, const void *entry);
+
+/* After JIT_FAULT: the hart becomes as it was at the instruction, hart->exit says so. */
+void jit_fault_exit(struct hart *hart);
+
+/* As interp_fault(), for faults in translated code. */
+bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
+
+#endif

@@ -1,0 +1,247 @@
+/* Units, and the rows that decide what follows. */
+#include "cpu/riscv/lift.h"
+
+#include "base/util.h"
+#include "cpu/riscv/extensions.h"
+#include "cpu/riscv/lift_row.h"
+
+#include <string.h>
+
+/* What one instruction may need, beside the IR's own reserve: the guards of its operands, and the unit's end. */
+enum { ROOM_EXITS = 8 };
+
+static const struct lift_row rows[RV_OP_COUNT] = {
+#define ROW(row, function, op, type, detail) [RV_##row] = {lift_##function, IR_##op, IR_##type, detail},
+#include "cpu/riscv/lift.def"
+#undef ROW
+};
+
+/* No row twice, and none missing. */
+enum {
+#define ROW(row, function, op, type, detail) HAVE_##row,
+#include "cpu/riscv/lift.def"
+#undef ROW
+#define RV_X(row, name, ext) CHECKED_##row = HAVE_##row,
+    RV_ROWS(RV_X)
+#undef RV_X
+};
+
+/* ---- Ways out ---- */
+
+static bool is_lifted(const struct lifter *l, uint64_t pc)
+{
+    const struct lift_result *r = l->result;
+    for (unsigned i = 0; i < r->piece_count; i++)
+        if (pc - r->pieces[i].pc < r->pieces[i].bytes)
+            return true;
+    return false;
+}
+
+/* May the way to `target` close a loop? */
+static bool may_loop(const struct lifter *l, uint64_t target)
+{
+    return target <= l->pc || l->went_back;
+}
+
+static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
+{
+    ir_leave(l->ir, exit, target);
+    l->ended = true;
+}
+
+static void leave_go(struct lifter *l, uint64_t target)
+{
+    leave(l, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = may_loop(l, target)}, 0);
+}
+
+void lift_leave_stop(struct lifter *l, enum lift_stop reason)
+{
+    leave(l, (struct ir_exit){.kind = IR_EXIT_STOP, .pc = l->pc, .reason = (uint8_t)reason}, 0);
+}
+
+void lift_guard(struct lifter *l, ir_ref condition)
+{
+    ir_branch(l->ir, condition,
+              (struct ir_exit){.kind = IR_EXIT_STOP, .pc = l->pc, .reason = LIFT_INTERPRET});
+}
+
+/* The IR has 32 bits for the way from the unit's pc to an instruction. */
+static bool is_near(const struct lifter *l, uint64_t target)
+{
+    const uint64_t reach = UINT64_C(1) << 30;
+    return target - l->ir->pc + reach < 2 * reach;
+}
+
+/* An unconditional jump: its target belongs to the unit unless it is there already. */
+static void follow(struct lifter *l, uint64_t target)
+{
+    if (is_lifted(l, target) || !is_near(l, target) || l->result->piece_count == LIFT_MAX_PIECES) {
+        leave_go(l, target);
+        return;
+    }
+    l->went_back |= target <= l->pc;
+    l->next = target;
+}
+
+/* ---- Rows ---- */
+
+/* detail: relative to the pc? */
+void lift_upper(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    uint64_t base = row->detail ? l->pc : 0;
+    lift_set_x(l, insn->rd, lift_constant(l, base + (uint64_t)(int64_t)insn->imm));
+}
+
+/* To a known pc; `rd` gets the address of what follows. */
+static void jump(struct lifter *l, unsigned rd, uint64_t target)
+{
+    if (!rd) {
+        follow(l, target);
+        return;
+    }
+    uint64_t return_pc = l->next;
+    lift_set_x(l, rd, lift_constant(l, return_pc));
+    if (rd == LIFT_RA)
+        leave(l,
+              (struct ir_exit){.kind = IR_EXIT_CALL,
+                               .pc = target,
+                               .return_pc = return_pc,
+                               .check = lift_x_slot[LIFT_RA],
+                               .poll = may_loop(l, target)},
+              0);
+    else
+        leave_go(l, target);
+}
+
+void lift_jal(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    (void)row;
+    jump(l, insn->rd, l->pc + (uint64_t)(int64_t)insn->imm);
+}
+
+void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    (void)row;
+    uint64_t return_pc = l->next;
+    uint8_t ra_slot = lift_x_slot[LIFT_RA];
+    if (!insn->rd && insn->rs1 == LIFT_RA && !insn->imm) {
+        leave(l, (struct ir_exit){.kind = IR_EXIT_RETURN, .check = ra_slot}, lift_x(l, LIFT_RA));
+        return;
+    }
+    ir_ref target = lift_op_k(l, IR_AND, IR_I64, lift_address(l, insn), ~UINT64_C(1));
+    if (ir_is_constant(target)) {
+        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target));
+        return;
+    }
+    lift_set_x(l, insn->rd, lift_constant(l, return_pc));
+    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT, .poll = true};
+    if (insn->rd == LIFT_RA) {
+        exit.kind = IR_EXIT_INDIRECT_CALL;
+        exit.return_pc = return_pc;
+        exit.check = ra_slot;
+    }
+    leave(l, exit, target);
+}
+
+void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    uint64_t target = l->pc + (uint64_t)(int64_t)insn->imm;
+    ir_ref taken = lift_op(l, row->op, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
+    if (!ir_is_constant(taken))
+        ir_branch(l->ir, taken,
+                  (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = may_loop(l, target)});
+    else if (ir_constant_value(l->ir, taken))
+        follow(l, target);
+}
+
+/* detail: enum lift_stop */
+void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    (void)insn;
+    lift_leave_stop(l, row->detail);
+}
+
+/* ---- Units ---- */
+
+/* The word at l->pc; how many of its bytes are there. */
+static unsigned fetch(struct lifter *l, uint32_t *word)
+{
+    uint64_t at = l->pc - l->window_pc;
+    if (at > l->window_size || l->window_size - at < 4) {
+        l->window_pc = l->pc;
+        l->window_size =
+            l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(*word));
+        at = 0;
+    }
+    unsigned there = l->window_size - (unsigned)at;
+    /* Bytes that are not there are zeros or older ones. */
+    memcpy(word, l->window + at, sizeof(*word));
+    return there;
+}
+
+static void record(struct lifter *l, uint32_t word, unsigned length)
+{
+    struct lift_result *r = l->result;
+    struct lift_piece *piece = r->pieces + r->piece_count;
+    if (r->piece_count && piece[-1].pc + piece[-1].bytes == l->pc) {
+        piece--;
+    } else {
+        *piece = (struct lift_piece){.pc = l->pc};
+        r->piece_count++;
+    }
+    /* The upper half of a short one is overwritten by the next, or is beyond byte_count. */
+    memcpy(r->bytes + r->byte_count, &word, sizeof(word));
+    piece->bytes += length;
+    r->byte_count += length;
+    r->insns++;
+}
+
+static bool has_room(const struct lifter *l)
+{
+    return l->result->insns < l->limits->max_insns && ir_has_room(l->ir) &&
+           l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS;
+}
+
+static void lift_insn(struct lifter *l)
+{
+    struct rv_insn insn;
+    uint32_t word;
+    unsigned there = fetch(l, &word), length = (word & 3) == 3 ? 4 : 2;
+    if (there < length) {
+        lift_leave_stop(l, LIFT_FETCH);
+        return;
+    }
+    bool legal = rv_decode(word, &insn) && !(unlikely(l->missing) && extension_is_missing(&insn, l->missing));
+    record(l, word, length);
+    ir_mark(l->ir, l->pc);
+    if (unlikely(!legal)) {
+        lift_leave_stop(l, LIFT_ILLEGAL);
+        return;
+    }
+    const struct lift_row *row = &rows[insn.op];
+    l->next = l->pc + length;
+    row->lift(l, &insn, row);
+    l->pc = l->next;
+}
+
+bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
+               struct lift_result *result)
+{
+    struct lifter l = {
+        .ir = ir,
+        .source = source,
+        .limits = limits,
+        .result = result,
+        .missing = extensions_missing(limits->extensions),
+        .pc = pc,
+    };
+    result->insns = result->piece_count = result->byte_count = 0;
+    ir_begin(ir, &lift_machine, pc);
+    while (!l.ended) {
+        if (!has_room(&l) || is_lifted(&l, l.pc))
+            leave_go(&l, l.pc);
+        else
+            lift_insn(&l);
+    }
+    return result->insns != 0;
+}

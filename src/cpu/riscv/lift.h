@@ -1,0 +1,75 @@
+/* The lifter: from RISC-V instructions to the translator's IR.
+ *
+ * A unit begins at one pc and follows the straight way: past conditional branches, through unconditional jumps, so it is
+ * made of several pieces of guest code. Lifting is a function of the bytes, the pc and the limits alone.
+ *
+ * What interp.c says an instruction does is what the IR does; what is rare or needs more of the hart than its slots leaves
+ * with LIFT_INTERPRET. A reservation (LR/SC) is the engine's to drop, as interp_run() does: when the hart begins to run, not
+ * each time translated code is entered. Retired instructions are not counted.
+ *
+ * Threads: no state. Lifetime: slots, pins and calls are constant.
+ * Source: The RISC-V Instruction Set Manual, volume I. */
+#ifndef CPU_RISCV_LIFT_H
+#define CPU_RISCV_LIFT_H
+
+#include "jit/machine.h"
+
+enum {
+    LIFT_MAX_INSNS = 256,
+    LIFT_MAX_PIECES = 8,
+    LIFT_MAX_BYTES = 4 * LIFT_MAX_INSNS,
+};
+
+/* Why a unit ends with IR_EXIT_STOP. The exit's pc is an instruction that has not been executed. */
+enum lift_stop {
+    LIFT_ECALL,
+    LIFT_EBREAK,
+    LIFT_ILLEGAL,
+    LIFT_FETCH,     /* it is not wholly there */
+    LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
+    LIFT_STOP_COUNT
+};
+
+/* Guest code. Copies up to `size` bytes at `pc` and returns how many are there to be executed. */
+struct lift_source {
+    unsigned (*fetch)(void *context, uint64_t pc, uint8_t *bytes, unsigned size);
+    void *context;
+};
+
+struct lift_limits {
+    uint64_t extensions; /* bits of enum rv_ext */
+    unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
+    bool has_fma;        /* the host has fused multiply-add */
+};
+
+struct lift_piece {
+    uint64_t pc;
+    unsigned bytes;
+};
+
+/* What the unit was made of. A `fetch` that serves these pieces, looked through in this order, makes the same unit again. */
+struct lift_result {
+    unsigned insns, piece_count, byte_count;
+    struct lift_piece pieces[LIFT_MAX_PIECES];
+    uint8_t bytes[LIFT_MAX_BYTES]; /* of all pieces, one after the other */
+};
+
+/* Lifts the unit at `pc`, which is even. False when there is not even one whole instruction. */
+bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
+               struct lift_result *result);
+
+/* Offsets of slots and of struct jit_machine are from &hart->x[LIFT_BIAS], whence every x register is within a byte's reach. */
+#define LIFT_BIAS 16
+#define LIFT_OFFSET(member) \
+    ((int32_t)offsetof(struct hart, member) - (int32_t)offsetof(struct hart, x[LIFT_BIAS]))
+
+/* The part of the hart that units know: the registers but x0, the reservation, frm. */
+extern const struct ir_machine lift_machine;
+extern const uint8_t lift_x_slot[32]; /* of x1 to x31 */
+extern const uint8_t lift_f_slot[32];
+
+/* The functions of CALL. */
+extern jit_call *const lift_calls[];
+extern const unsigned lift_call_count;
+
+#endif

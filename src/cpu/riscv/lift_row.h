@@ -1,0 +1,137 @@
+/* What the files of the lifter share: a unit in the making, and how one row of riscv.isa is lifted. Private to lift*.c.
+ *
+ * lift.def says for each row which function lifts it and what the function must know. */
+#ifndef CPU_RISCV_LIFT_ROW_H
+#define CPU_RISCV_LIFT_ROW_H
+
+#include "cpu/riscv/lift.h"
+#include "isa/riscv/isa.h"
+
+enum { LIFT_RA = 1 }; /* the link register */
+
+/* Slots beside those of the registers. */
+enum lift_slot {
+    LIFT_RESERVE_ADDRESS = 31 + 32,
+    LIFT_RESERVE_VALUE,
+    LIFT_ROUNDING, /* frm in the low half */
+    LIFT_FLAGS,    /* fflags that were raised in software */
+    LIFT_SLOT_COUNT
+};
+
+struct lifter {
+    struct ir *ir;
+    const struct lift_source *source;
+    const struct lift_limits *limits;
+    struct lift_result *result;
+    uint64_t missing; /* extensions */
+    uint64_t pc;      /* of the instruction */
+    uint64_t next;    /* of the one after it in memory; of the one to go on with where a jump is followed */
+    bool ended;
+    bool went_back; /* a jump was followed backwards: every later exit may close a loop */
+
+    /* Guest code read ahead. */
+    uint64_t window_pc;
+    unsigned window_size;
+    uint8_t window[64 + 4]; /* a word may be read at the very end */
+
+    /* Floating point. Where raw[n] is not 0, register n holds its canonical form; arithmetic takes the raw value, whose
+     * precision is single if the register is in `boxed`, else double. */
+    bool rounding_checked;
+    uint32_t boxed; /* registers that hold a boxed single, bits */
+    ir_ref raw[32];
+};
+
+struct lift_row {
+    void (*lift)(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row);
+    uint8_t op;     /* enum ir_op */
+    uint8_t type;   /* enum ir_type */
+    uint8_t detail; /* for the function */
+};
+
+/* Several rows may name the same function. */
+#define ROW(row, function, op, type, detail) \
+    void lift_##function(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row);
+#include "cpu/riscv/lift.def"
+#undef ROW
+
+/* Functions of CALL: X(name, what it gives for a and b). */
+#define LIFT_CALLS(X)                                                \
+    X(CLMUL, carryless(a, b))                                        \
+    X(CLMULH, carryless(a, b) >> 64)                                 \
+    X(CLMULR, carryless(a, b) >> 63)                                 \
+    X(PAUSE, (host_pause(), 0))                                      \
+    X(FCLASS_S, fp_class_s(a))                                       \
+    X(FCLASS_D, fp_class_d(a))                                       \
+    X(FLTQ_S, fp_ltq_s(a, b))                                        \
+    X(FLTQ_D, fp_ltq_d(a, b))                                        \
+    X(FLEQ_S, fp_leq_s(a, b))                                        \
+    X(FLEQ_D, fp_leq_d(a, b))                                        \
+    /* Of a register in rounding mode b, 0 to 4. */                  \
+    X(TO_W_S, to_int(&softfp_s, b, fp_unbox_s(a), 32, true))         \
+    X(TO_WU_S, to_int(&softfp_s, b, fp_unbox_s(a), 32, false))       \
+    X(TO_L_S, to_int(&softfp_s, b, fp_unbox_s(a), 64, true))         \
+    X(TO_LU_S, to_int(&softfp_s, b, fp_unbox_s(a), 64, false))       \
+    X(TO_W_D, to_int(&softfp_d, b, a, 32, true))                     \
+    X(TO_WU_D, to_int(&softfp_d, b, a, 32, false))                   \
+    X(TO_L_D, to_int(&softfp_d, b, a, 64, true))                     \
+    X(TO_LU_D, to_int(&softfp_d, b, a, 64, false))                   \
+    X(FROUND_S, round_to_whole(&softfp_s, b, fp_unbox_s(a), false))  \
+    X(FROUND_D, round_to_whole(&softfp_d, b, a, false))              \
+    X(FROUNDNX_S, round_to_whole(&softfp_s, b, fp_unbox_s(a), true)) \
+    X(FROUNDNX_D, round_to_whole(&softfp_d, b, a, true))
+#define LIFT_CALL_ENUM(name, value) LIFT_CALL_##name,
+enum lift_call { LIFT_CALLS(LIFT_CALL_ENUM) LIFT_CALL_COUNT };
+#undef LIFT_CALL_ENUM
+
+/* Ends the unit: the instruction is not executed here. */
+void lift_leave_stop(struct lifter *l, enum lift_stop reason);
+
+/* Leaves the instruction to the interpreter if the condition is not zero. Comes before all effects of the instruction. */
+void lift_guard(struct lifter *l, ir_ref condition);
+
+static inline ir_ref lift_constant(struct lifter *l, uint64_t value)
+{
+    return ir_constant(l->ir, (int64_t)value);
+}
+
+static inline ir_ref lift_op(struct lifter *l, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    return ir_emit(l->ir, op, type, a, b);
+}
+
+/* With a constant operand. */
+static inline ir_ref lift_op_k(struct lifter *l, enum ir_op op, enum ir_type type, ir_ref a, uint64_t b)
+{
+    return ir_emit(l->ir, op, type, a, lift_constant(l, b));
+}
+
+static inline ir_ref lift_pair(struct lifter *l, ir_ref first, ir_ref second)
+{
+    return ir_emit(l->ir, IR_PAIR, IR_I64, first, second);
+}
+
+static inline ir_ref lift_x(struct lifter *l, unsigned number)
+{
+    return number ? ir_get(l->ir, lift_x_slot[number]) : lift_constant(l, 0);
+}
+
+static inline void lift_set_x(struct lifter *l, unsigned number, ir_ref value)
+{
+    if (number)
+        ir_set(l->ir, lift_x_slot[number], value);
+}
+
+/* A function of lift_calls of up to two values. */
+static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref a, ir_ref b)
+{
+    ir_ref arguments = lift_pair(l, a, lift_pair(l, b, lift_constant(l, 0)));
+    return ir_emit(l->ir, IR_CALL, IR_I64, (ir_ref)function, arguments);
+}
+
+/* rs1 + imm */
+static inline ir_ref lift_address(struct lifter *l, const struct rv_insn *insn)
+{
+    return lift_op_k(l, IR_ADD, IR_I64, lift_x(l, insn->rs1), (uint64_t)(int64_t)insn->imm);
+}
+
+#endif

@@ -1,0 +1,436 @@
+#include "cpu/riscv/translate.h"
+
+#include "base/error.h"
+#include "base/util.h"
+#include "cpu/riscv/report.h"
+#include "host/copy.h"
+#include "host/fpu.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PAGE_HASH_COUNT 1024u
+#define PAGE_SHIFT      12
+
+struct translator {
+    const struct engine_options *options;
+    struct lift_limits limits;
+    struct jit_machine machine;
+    struct jit_cache *cache;
+    struct jit_assembler *assembler;
+    struct jit_thunks thunks;
+    struct engine_stats stats;
+    struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
+    struct lift_result lifted;
+    struct ir ir;
+};
+
+/* ---- Life ---- */
+
+static void on_evicted(void *context, struct jit_unit *unit);
+
+static void on_released(void *context, struct jit_unit *unit)
+{
+    (void)context;
+    free(unit->owner);
+}
+
+static const struct jit_cache_ops cache_ops = {.evicted = on_evicted, .released = on_released};
+
+static void make_thunks(struct translator *tr)
+{
+    struct jit_room room = jit_cache_shared(tr->cache);
+    jit_make_thunks(&tr->machine, tr->options->modes, &room, &tr->thunks);
+}
+
+int translator_new(struct translator **out, const struct engine_options *options, uint64_t mem_base,
+                   uint64_t extensions, struct guise_error *err)
+{
+    struct translator *tr = calloc(1, sizeof(*tr));
+    if (!tr)
+        return error_set(err, GUISE_E_NOMEM, "no memory for the translator");
+    tr->options = options;
+    tr->limits = (struct lift_limits){.extensions = extensions,
+                                      .max_insns = options->max_insns,
+                                      .has_fma = fpu_has_fma() && !options->modes.baseline};
+    tr->machine = (struct jit_machine){
+        .ir = lift_machine,
+        .state = LIFT_OFFSET(jit),
+        .pending = LIFT_OFFSET(pending),
+        .return_slot = lift_x_slot[1],
+        .memory_base = mem_base,
+        .calls = lift_calls,
+        .call_count = lift_call_count,
+    };
+    int r = jit_cache_new(&tr->cache, options->cache_bytes, &cache_ops, tr, err);
+    if (r == 0 && jit_assembler_new(&tr->assembler, &tr->machine, options->modes))
+        r = error_set(err, GUISE_E_NOMEM, "no memory for the translator");
+    if (r) {
+        translator_free(tr);
+        return r;
+    }
+    make_thunks(tr);
+    *out = tr;
+    return 0;
+}
+
+void translator_free(struct translator *tr)
+{
+    if (!tr)
+        return;
+    if (tr->assembler)
+        jit_assembler_free(tr->assembler);
+    jit_cache_free(tr->cache);
+    free(tr);
+}
+
+void translator_fork_child(struct translator *tr)
+{
+    jit_cache_fork_child(tr->cache);
+}
+
+bool translator_is_ready(const struct translator *tr)
+{
+    return jit_cache_is_mapped(tr->cache);
+}
+
+/* A child of fork() gets memory for code here. */
+static bool get_ready(struct translator *tr)
+{
+    if (likely(translator_is_ready(tr)))
+        return true;
+    translator_kill_all(tr);
+    if (jit_cache_map(tr->cache, NULL))
+        return false;
+    make_thunks(tr);
+    return true;
+}
+
+const struct jit_thunks *translator_thunks(const struct translator *tr)
+{
+    return &tr->thunks;
+}
+
+bool translator_holds(const struct translator *tr, const void *exec)
+{
+    return jit_cache_holds(tr->cache, exec);
+}
+
+uint64_t translator_link_pc(const struct translator *tr, uint64_t link)
+{
+    return jit_cache_link_pc(tr->cache, link);
+}
+
+/* ---- Parts ---- */
+
+static struct translation_part **page_list(struct translator *tr, bool changeable, uint64_t page)
+{
+    return &tr->pages[changeable][page % PAGE_HASH_COUNT];
+}
+
+static void part_link(struct translator *tr, struct translation_part *part)
+{
+    struct translation_part **list = page_list(tr, part->of->changeable, part->pc >> PAGE_SHIFT);
+    part->next = *list;
+    part->at = list;
+    if (part->next)
+        part->next->at = &part->next;
+    *list = part;
+}
+
+static void part_unlink(struct translation_part *part)
+{
+    *part->at = part->next;
+    if (part->next)
+        part->next->at = part->at;
+}
+
+/* Cuts a piece where pages end. Returns the number of parts; `parts` may be NULL. */
+static unsigned cut(const struct lift_piece *piece, uint32_t offset, struct translation_part *parts)
+{
+    unsigned count = 0;
+    uint64_t end = piece->pc + piece->bytes;
+    for (uint64_t at = piece->pc, next; at < end; at = next, count++) {
+        next = MIN(end, (at | ((UINT64_C(1) << PAGE_SHIFT) - 1)) + 1);
+        if (parts)
+            parts[count] = (struct translation_part){
+                .pc = at, .bytes = (uint32_t)(next - at), .offset = offset + (uint32_t)(at - piece->pc)};
+    }
+    return count;
+}
+
+static unsigned count_parts(const struct lift_result *lifted)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < lifted->piece_count; i++)
+        count += cut(&lifted->pieces[i], 0, NULL);
+    return count;
+}
+
+static void add_parts(struct translator *tr, struct translation *t)
+{
+    uint32_t offset = 0;
+    for (unsigned i = 0; i < t->piece_count; i++) {
+        t->part_count += cut(&t->pieces[i], offset, t->parts + t->part_count);
+        offset += t->pieces[i].bytes;
+    }
+    for (unsigned i = 0; i < t->part_count; i++) {
+        t->parts[i].of = t;
+        part_link(tr, &t->parts[i]);
+    }
+}
+
+/* ---- Making ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Is the unit nothing but the news that its first instruction is not for translation? */
+static bool is_empty(const struct ir *ir)
+{
+    const struct ir_exit *exit = &ir->exits[0];
+    return ir->exit_count == 1 && exit->kind == IR_EXIT_STOP && exit->pc == ir->pc &&
+           exit->reason != LIFT_ECALL;
+}
+
+/* With a copy of what it was lifted from. */
+static struct translation *translation_new(const struct lift_result *lifted, struct unit *cold,
+                                           bool changeable)
+{
+    size_t parts = count_parts(lifted) * sizeof(struct translation_part);
+    struct translation *t = malloc(sizeof(*t) + parts + lifted->byte_count);
+    if (!t)
+        return NULL;
+    uint8_t *bytes = (uint8_t *)t->parts + parts;
+    *t = (struct translation){.cold = cold,
+                              .pc = cold->pc,
+                              .insns = lifted->insns,
+                              .piece_count = lifted->piece_count,
+                              .changeable = changeable,
+                              .bytes = bytes};
+    memcpy(t->pieces, lifted->pieces, lifted->piece_count * sizeof(t->pieces[0]));
+    memcpy(bytes, lifted->bytes, lifted->byte_count);
+    return t;
+}
+
+/* Makes host code of tr->ir. */
+static bool assemble(struct translator *tr, struct translation *t)
+{
+    struct jit_room room;
+    struct jit_result made;
+    unsigned first_site;
+    if (!jit_cache_room(tr->cache, &room, &first_site))
+        return false;
+    jit_assemble(tr->assembler, &tr->ir, &tr->thunks, room, first_site, &made);
+    t->unit = jit_cache_add(tr->cache, &room, &made, t->pc, t);
+    if (!t->unit)
+        return false;
+    t->entry = t->unit->entry;
+    return true;
+}
+
+static void dump(struct translator *tr, const struct translation *t)
+{
+    struct buf out = {0};
+    translator_print(tr, t, tr->options->dump, &out);
+    report_write(&out);
+}
+
+static struct translation *translate(struct translator *tr, struct unit *cold,
+                                     const struct lift_source *source, const bool *changeable,
+                                     enum translator_failure *failure)
+{
+    *failure = TRANSLATOR_NO_ROOM;
+    if (!get_ready(tr))
+        return NULL;
+    if (!lift_unit(&tr->ir, source, &tr->limits, cold->pc, &tr->lifted) || is_empty(&tr->ir)) {
+        *failure = TRANSLATOR_INTERPRET;
+        return NULL;
+    }
+    struct translation *t = translation_new(&tr->lifted, cold, *changeable);
+    if (!t || !assemble(tr, t)) {
+        free(t);
+        return NULL;
+    }
+    add_parts(tr, t);
+    if (unlikely(tr->options->dump))
+        dump(tr, t);
+    return t;
+}
+
+struct translation *translator_add(struct translator *tr, struct unit *cold, const struct lift_source *source,
+                                   const bool *changeable, enum translator_failure *failure)
+{
+    uint64_t start = now_ns();
+    struct translation *t = translate(tr, cold, source, changeable, failure);
+    tr->stats.compile_ns += now_ns() - start;
+    if (t) {
+        tr->stats.insns += t->insns;
+        atomic_store_explicit(&cold->translation, t, memory_order_release);
+        if (cold->counted)
+            __atomic_store_n(&cold->cells[0].imm, 0, __ATOMIC_RELAXED);
+    } else {
+        tr->stats.failed++;
+    }
+    return t;
+}
+
+void translator_tie(struct translator *tr, uint64_t link, struct translation *t)
+{
+    if (t->cold)
+        jit_cache_tie(tr->cache, link, t->unit);
+}
+
+/* ---- Death ---- */
+
+/* Nobody finds it any more. */
+static void forget(struct translator *tr, struct translation *t)
+{
+    struct unit *cold = t->cold;
+    for (unsigned i = 0; i < t->part_count; i++)
+        part_unlink(&t->parts[i]);
+    t->cold = NULL;
+    atomic_store_explicit(&cold->translation, NULL, memory_order_release);
+    if (cold->counted)
+        __atomic_store_n(&cold->cells[0].imm, (int32_t)tr->options->threshold, __ATOMIC_RELAXED);
+}
+
+static void on_evicted(void *context, struct jit_unit *unit)
+{
+    forget(context, unit->owner);
+}
+
+void translator_kill(struct translator *tr, struct translation *t)
+{
+    forget(tr, t);
+    if (translator_is_ready(tr))
+        jit_cache_kill(tr->cache, t->unit);
+}
+
+static void kill_in_page(struct translator *tr, bool changeable, uint64_t page, uint64_t start, uint64_t end)
+{
+    struct translation_part **list = page_list(tr, changeable, page), *part = *list;
+    while (part) {
+        if (part->pc < end && start < part->pc + part->bytes) {
+            translator_kill(tr, part->of);
+            part = *list; /* others of its parts may have been next */
+        } else {
+            part = part->next;
+        }
+    }
+}
+
+void translator_kill_range(struct translator *tr, uint64_t start, uint64_t end)
+{
+    uint64_t first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+    if (last - first >= PAGE_HASH_COUNT) {
+        first = 0;
+        last = PAGE_HASH_COUNT - 1;
+    }
+    for (uint64_t page = first; page <= last; page++) {
+        kill_in_page(tr, false, page, start, end);
+        kill_in_page(tr, true, page, start, end);
+    }
+}
+
+static bool has_changed(const struct translator *tr, const struct translation_part *part)
+{
+    uint8_t now[UINT64_C(1) << PAGE_SHIFT];
+    return host_copy(now, (const void *)(tr->machine.memory_base + part->pc), part->bytes) != 0 ||
+           memcmp(now, part->of->bytes + part->offset, part->bytes) != 0;
+}
+
+void translator_kill_changed(struct translator *tr)
+{
+    for (unsigned i = 0; i < PAGE_HASH_COUNT; i++) {
+        struct translation_part *part = tr->pages[true][i];
+        while (part) {
+            bool changed = has_changed(tr, part);
+            if (changed)
+                translator_kill(tr, part->of);
+            part = changed ? tr->pages[true][i] : part->next;
+        }
+    }
+}
+
+void translator_kill_all(struct translator *tr)
+{
+    for (unsigned i = 0; i < 2 * PAGE_HASH_COUNT; i++) {
+        struct translation_part **list = &tr->pages[i / PAGE_HASH_COUNT][i % PAGE_HASH_COUNT];
+        while (*list)
+            translator_kill(tr, (*list)->of);
+    }
+}
+
+bool translator_is_low(const struct translator *tr)
+{
+    return jit_cache_is_low(tr->cache);
+}
+
+int translator_evict(struct translator *tr)
+{
+    return jit_cache_evict(tr->cache);
+}
+
+void translator_reuse(struct translator *tr, int chunk)
+{
+    jit_cache_reuse(tr->cache, chunk);
+}
+
+/* ---- Faults ---- */
+
+/* struct lift_source.fetch: from the pieces of a translation. */
+static unsigned fetch_copy(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
+{
+    const struct translation *t = context;
+    const uint8_t *copy = t->bytes;
+    for (unsigned i = 0; i < t->piece_count; copy += t->pieces[i++].bytes) {
+        uint64_t offset = pc - t->pieces[i].pc;
+        if (offset >= t->pieces[i].bytes)
+            continue;
+        size = (unsigned)MIN(t->pieces[i].bytes - offset, size);
+        memcpy(bytes, copy + offset, size);
+        return size;
+    }
+    return 0;
+}
+
+/* The same IR as the translation was made of. */
+static bool lift_again(struct translator *tr, const struct translation *t)
+{
+    const struct lift_source source = {.fetch = fetch_copy, .context = (void *)t};
+    return lift_unit(&tr->ir, &source, &tr->limits, t->pc, &tr->lifted);
+}
+
+bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *address)
+{
+    struct jit_unit *unit = jit_cache_locate(tr->cache, hart->fault.pc);
+    return unit && lift_again(tr, unit->owner) &&
+           jit_recover(tr->assembler, &tr->ir, &tr->thunks, unit->room, unit->first_site, &hart->fault,
+                       &hart->x[LIFT_BIAS], &hart->pc, address);
+}
+
+void translator_print(struct translator *tr, const struct translation *t, unsigned what, struct buf *out)
+{
+    if (lift_again(tr, t))
+        report_translation(out, t, &tr->ir, what);
+}
+
+struct engine_stats translator_stats(const struct translator *tr)
+{
+    struct engine_stats stats = tr->stats;
+    struct jit_cache_stats cache = jit_cache_stats(tr->cache);
+    stats.units = cache.units;
+    stats.bytes = cache.bytes;
+    stats.killed = cache.killed;
+    stats.evictions = cache.evictions;
+    stats.links = cache.links;
+    stats.tied = cache.tied;
+    return stats;
+}

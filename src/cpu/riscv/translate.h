@@ -1,0 +1,95 @@
+/* Translated code of one address space: makes it, keeps a copy of the guest's bytes that it was made of, finds it when they
+ * change. Private to cpu/riscv.
+ *
+ * Threads: the code's lock is held around all of it, except where noted. A dead translation stays in memory until its
+ * chunk of the cache is used again: harts may be inside.
+ * Lifetime: translator_new() ... translator_free(); owned by struct code. */
+#ifndef CPU_RISCV_TRANSLATE_H
+#define CPU_RISCV_TRANSLATE_H
+
+#include "cpu/riscv/engine.h"
+#include "cpu/riscv/lift.h"
+#include "cpu/riscv/unit.h"
+#include "jit/cache.h"
+
+struct translator;
+
+/* A piece of guest code in one page, in the list of that page. */
+struct translation_part {
+    uint64_t pc;
+    uint32_t bytes, offset; /* in the translation's copy */
+    struct translation_part *next, **at;
+    struct translation *of;
+};
+
+struct translation {
+    const void *entry;
+    struct jit_unit *unit;
+    struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead */
+    uint64_t pc;
+    unsigned insns, piece_count, part_count;
+    bool changeable;
+    const uint8_t *bytes; /* of the pieces, one after the other */
+    struct lift_piece pieces[LIFT_MAX_PIECES];
+    struct translation_part parts[];
+};
+
+int translator_new(struct translator **out, const struct engine_options *options, uint64_t mem_base,
+                   uint64_t extensions, struct guise_error *err);
+void translator_free(struct translator *translator);
+
+/* In the child after fork(): the code of all translations is gone. They are cleared away when the first new one is made:
+ * a child that executes another program at once does not pay for it. */
+void translator_fork_child(struct translator *translator);
+
+/* Without the lock: may translations be entered? Not in a child, until then. */
+bool translator_is_ready(const struct translator *translator);
+
+/* Constant, but for a fork: without the lock, by a hart that has an entry or runs translated code. */
+const struct jit_thunks *translator_thunks(const struct translator *translator);
+
+/* Without the lock, async-signal-safe: is it an address in translated code? */
+bool translator_holds(const struct translator *translator, const void *exec);
+
+/* Without the lock, by a hart that has just come through the link. */
+uint64_t translator_link_pc(const struct translator *translator, uint64_t link);
+
+/* Why there is no translation. */
+enum translator_failure {
+    TRANSLATOR_NO_ROOM,   /* now */
+    TRANSLATOR_INTERPRET, /* the first instruction is the interpreter's */
+};
+
+/* Translates the code at the unit's pc, which `source` has; the two know each other from now on. `changeable` tells, after
+ * it was lifted, whether its bytes may change without a code_invalidate(). NULL: *failure says why not. */
+struct translation *translator_add(struct translator *translator, struct unit *cold,
+                                   const struct lift_source *source, const bool *changeable,
+                                   enum translator_failure *failure);
+
+void translator_tie(struct translator *translator, uint64_t link, struct translation *translation);
+
+/* The translation is not entered any more, and its unit counts again. */
+void translator_kill(struct translator *translator, struct translation *translation);
+
+/* Those that overlap the range; those whose guest code has changed; all. */
+void translator_kill_range(struct translator *translator, uint64_t start, uint64_t end);
+void translator_kill_changed(struct translator *translator);
+void translator_kill_all(struct translator *translator);
+
+/* Chunks of the cache; jit/cache.h. */
+bool translator_is_low(const struct translator *translator);
+int translator_evict(struct translator *translator);
+void translator_reuse(struct translator *translator, int chunk);
+
+/* Puts the guest's registers and pc as they were at hart->fault into the hart, and the address that was accessed into
+ * *address. False: no instruction of a unit is there. */
+bool translator_recover(struct translator *translator, struct hart *hart, uint64_t *address);
+
+/* Appends the translation as text: enum engine_dump. */
+struct buf;
+void translator_print(struct translator *translator, const struct translation *translation, unsigned what,
+                      struct buf *out);
+
+struct engine_stats translator_stats(const struct translator *translator);
+
+#endif

@@ -1,0 +1,72 @@
+#include "host/guest_thread.h"
+
+#include "base/util.h"
+#include "host/sanitize.h"
+#include "host/syscall.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define GUARD        ((size_t)4096)
+#define RETURN_BYTES ((size_t)64 << 10)
+#define RETURN_ABOVE ((size_t)64)
+#define SIGNAL_BYTES ((size_t)32 << 10) /* beside what the host's frame takes */
+
+static size_t signal_bytes(void)
+{
+    return ALIGN_UP(SIGNAL_BYTES + getauxval(AT_MINSIGSTKSZ), GUARD);
+}
+
+static size_t mapping_bytes(void)
+{
+    return GUARD + RETURN_BYTES + GUARD + signal_bytes();
+}
+
+static uint8_t *signal_stack(const struct host_guest_thread *thread)
+{
+    return thread->mapping + GUARD + RETURN_BYTES + GUARD;
+}
+
+int host_guest_thread_map(struct host_guest_thread *thread)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    uint8_t *mapping = mmap(NULL, mapping_bytes(), PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (mapping == MAP_FAILED)
+        return -errno;
+    thread->mapping = mapping;
+    if (mprotect(mapping, GUARD, PROT_NONE) || mprotect(mapping + GUARD + RETURN_BYTES, GUARD, PROT_NONE)) {
+        int error = errno;
+        host_guest_thread_unmap(thread);
+        return -error;
+    }
+    thread->return_base = (uint64_t *)(mapping + GUARD + RETURN_BYTES - RETURN_ABOVE);
+    return 0;
+}
+
+void host_guest_thread_unmap(struct host_guest_thread *thread)
+{
+    if (thread->mapping)
+        munmap(thread->mapping, mapping_bytes());
+    thread->mapping = NULL;
+}
+
+void host_guest_thread_enter(struct host_guest_thread *thread, uint64_t base)
+{
+    const stack_t stack = {.ss_sp = signal_stack(thread), .ss_size = signal_bytes()};
+    sigaltstack(&stack, &thread->outer);
+    if (base)
+        host_syscall(SYS_arch_prctl, ARCH_SET_GS, (long)base, 0, 0, 0, 0);
+}
+
+void host_guest_thread_leave(struct host_guest_thread *thread)
+{
+    sigaltstack(&thread->outer, NULL);
+}
+
+HOST_NO_TSAN bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address)
+{
+    return thread->mapping && address - (uint64_t)thread->mapping < GUARD;
+}

@@ -1,0 +1,32 @@
+/* What a host thread needs to run translated code, whose stack pointer is a return stack of its own: that stack, one for
+ * the host's signal handlers (which must be installed with SA_ONSTACK), and the base of guest addresses.
+ *
+ *   mapping: | guard | <-- return stack | guard | <-- signal stack |
+ *
+ * Threads: enter and leave concern the calling thread. Lifetime: host_guest_thread_map() ... host_guest_thread_unmap().
+ * Source: sigaltstack(2), arch_prctl(2). */
+#ifndef HOST_GUEST_THREAD_H
+#define HOST_GUEST_THREAD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct host_guest_thread {
+    uint8_t *mapping;      /* NULL: none */
+    uint64_t *return_base; /* the return stack's first word; some words above it are there too */
+    stack_t outer;         /* the signal stack that was in use before */
+};
+
+/* 0 or -errno. */
+int host_guest_thread_map(struct host_guest_thread *thread);
+void host_guest_thread_unmap(struct host_guest_thread *thread);
+
+/* `base`: host address of guest address 0; when it is not 0, the gs segment gets it. */
+void host_guest_thread_enter(struct host_guest_thread *thread, uint64_t base);
+void host_guest_thread_leave(struct host_guest_thread *thread);
+
+/* Is the address where the return stack overflows to? Async-signal-safe. */
+bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address);
+
+#endif

@@ -1,0 +1,728 @@
+#include "jit/assembler.h"
+
+#include "base/util.h"
+
+#include <guise.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What jit_recover() is after. */
+struct jit_probe {
+    const struct jit_fault *fault;
+    void *state_register;
+    bool found;
+    uint64_t pc, address;
+};
+
+static bool is_pinned_get(const struct jit_assembler *as, ir_ref ref)
+{
+    return ref >= IR_BASE && ref < IR_BASE + as->machine->ir.pin_count;
+}
+
+static unsigned slot_of_get(ir_ref ref)
+{
+    return ref - IR_BASE;
+}
+
+static uint32_t class_of(struct jit_assembler *as, ir_ref ref)
+{
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->op == IR_GET)
+        return ins->type == IR_F64 ? JIT_FPS : JIT_INTEGERS;
+    return ir_ops[ins->op].result == IR_RESULT_F ? JIT_FPS : JIT_INTEGERS;
+}
+
+bool jit_is_fp(struct jit_assembler *as, ir_ref ref)
+{
+    return class_of(as, ref) == JIT_FPS;
+}
+
+static int32_t spill_offset(const struct jit_assembler *as, unsigned spill)
+{
+    return as->machine->state +
+           (int32_t)(offsetof(struct jit_state, spills) + (spill - 1) * sizeof(uint64_t));
+}
+
+/* Is the value in its slot's memory throughout the unit? */
+static bool stays_home(const struct jit_assembler *as, const struct ir_ins *ins)
+{
+    return ins->op == IR_GET && !as->ir->slot[ins->a];
+}
+
+/* Where a value without a register is. */
+static int32_t home_offset(const struct jit_assembler *as, const struct ir_ins *ins)
+{
+    return ins->spill ? spill_offset(as, ins->spill) : as->machine->ir.slots[ins->a].offset;
+}
+
+/* ---- Registers ---- */
+
+static void hold(struct jit_assembler *as, unsigned reg, ir_ref ref)
+{
+    as->held[reg] = ref;
+    as->free &= ~JIT_REG(reg);
+    as->avoid &= ~JIT_REG(reg);
+    ir_at(as->ir, ref)->reg = (uint8_t)reg;
+}
+
+static void release(struct jit_assembler *as, unsigned reg)
+{
+    ir_at(as->ir, as->held[reg])->reg = JIT_NO_REG;
+    as->held[reg] = 0;
+    as->free |= JIT_REG(reg);
+}
+
+static unsigned hint_pin(struct jit_assembler *as, ir_ref ref)
+{
+    unsigned hint = ir_at(as->ir, ref)->hint;
+    return hint ? as->target->pins[class_of(as, ref) == JIT_FPS][hint] : JIT_NO_REG;
+}
+
+static unsigned random_register(struct jit_assembler *as, uint32_t set)
+{
+    as->random = as->random * 1664525 + 1013904223;
+    for (unsigned skip = (as->random >> 16) % (unsigned)__builtin_popcount(set); skip; skip--)
+        set &= set - 1;
+    return (unsigned)__builtin_ctz(set);
+}
+
+/* A free register of `allowed`, or JIT_NO_REG. */
+static unsigned pick_free(struct jit_assembler *as, uint32_t allowed, unsigned hint)
+{
+    uint32_t set = as->free & allowed & ~as->busy;
+    if (as->modes.random && set)
+        return random_register(as, set);
+    if (hint != JIT_NO_REG && set & ~as->avoid & JIT_REG(hint))
+        return hint;
+    if (set & as->target->scratch)
+        set &= as->target->scratch;
+    else if (as->modes.few_registers)
+        return JIT_NO_REG;
+    else if (set & ~as->avoid)
+        set &= ~as->avoid;
+    return set ? (unsigned)__builtin_ctz(set) : JIT_NO_REG;
+}
+
+static unsigned take_spill(struct jit_assembler *as)
+{
+    if (!as->spills) { /* as when there is no room for the code: the unit is given up */
+        as->left = 0;
+        return 1;
+    }
+    unsigned spill = (unsigned)__builtin_ctzll(as->spills);
+    as->spills &= as->spills - 1;
+    return spill + 1;
+}
+
+/* The value in `reg` is somewhere in memory above this point: below, it is loaded again. */
+static void spill(struct jit_assembler *as, unsigned reg)
+{
+    ir_ref ref = as->held[reg];
+    struct ir_ins *ins = ir_at(as->ir, ref);
+    if (!ins->spill && !stays_home(as, ins))
+        ins->spill = (uint8_t)take_spill(as);
+    as->target->load(as, reg, home_offset(as, ins));
+    release(as, reg);
+}
+
+/* Frees a register of `allowed`: that of the value which was made first, for it is likely to be wanted last above. */
+static unsigned evict(struct jit_assembler *as, uint32_t allowed)
+{
+    ir_ref oldest = UINT16_MAX;
+    unsigned victim = JIT_NO_REG;
+    for (uint32_t set = allowed & as->target->registers & ~(as->busy | as->free | as->written); set;
+         set &= set - 1) {
+        unsigned reg = (unsigned)__builtin_ctz(set);
+        if (as->held[reg] && as->held[reg] < oldest && !is_pinned_get(as, as->held[reg])) {
+            oldest = as->held[reg];
+            victim = reg;
+        }
+    }
+    if (victim == JIT_NO_REG)
+        abort(); /* no operation has more operands than there are scratch registers */
+    spill(as, victim);
+    return victim;
+}
+
+static void displace(struct jit_assembler *as, unsigned reg);
+
+static unsigned pick(struct jit_assembler *as, uint32_t allowed, unsigned hint)
+{
+    if (!(allowed & (allowed - 1))) { /* this one and no other */
+        unsigned only = (unsigned)__builtin_ctz(allowed);
+        if (as->held[only])
+            displace(as, only);
+        return only;
+    }
+    unsigned reg = pick_free(as, allowed, hint);
+    if (reg != JIT_NO_REG)
+        return reg;
+    uint32_t scratch = as->free & allowed & ~as->busy;
+    return scratch ? (unsigned)__builtin_ctz(scratch) : evict(as, allowed);
+}
+
+/* Makes a register free: its value is in another one above this point. */
+static void displace(struct jit_assembler *as, unsigned reg)
+{
+    ir_ref ref = as->held[reg];
+    uint32_t kin = reg < JIT_FP ? JIT_INTEGERS : JIT_FPS;
+    unsigned other = pick_free(as, kin & ~JIT_REG(reg) & ~as->written, JIT_NO_REG);
+    if (other == JIT_NO_REG) {
+        spill(as, reg);
+        return;
+    }
+    as->target->move(as, reg, other);
+    release(as, reg);
+    hold(as, other, ref);
+}
+
+/* A pinned slot's value at the entry is in the pin all the way from there to its last use. */
+static void hold_pin(struct jit_assembler *as, unsigned slot)
+{
+    unsigned pin = as->slot_pin[slot];
+    ir_ref get = (ir_ref)(IR_BASE + slot);
+    if (as->held[pin] == get)
+        return;
+    if (as->held[pin])
+        displace(as, pin);
+    hold(as, pin, get);
+}
+
+static void mark_busy(struct jit_assembler *as, unsigned reg)
+{
+    as->busy |= JIT_REG(reg);
+}
+
+static void put_off(struct jit_assembler *as, unsigned reg, unsigned from, int64_t constant)
+{
+    as->later[as->later_count++] = (struct jit_later){(uint8_t)reg, (uint8_t)from, constant};
+}
+
+unsigned jit_temp(struct jit_assembler *as, uint32_t allowed)
+{
+    unsigned reg = pick(as, allowed, JIT_NO_REG);
+    mark_busy(as, reg);
+    return reg;
+}
+
+unsigned jit_def(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
+{
+    struct ir_ins *ins = ir_at(as->ir, ref);
+    unsigned home = ins->reg, reg = home, spill = ins->spill;
+    if (home == JIT_NO_REG || !(JIT_REG(home) & allowed)) {
+        if (home != JIT_NO_REG)
+            mark_busy(as, home);
+        reg = pick(as, allowed & ~as->wanted, JIT_NO_REG);
+    }
+    if (spill) {
+        as->target->store(as, reg, spill_offset(as, spill));
+        as->spills |= UINT64_C(1) << (spill - 1);
+        ins->spill = 0;
+    }
+    if (home != JIT_NO_REG) {
+        if (home != reg) {
+            as->target->move(as, home, reg);
+            as->busy &= ~JIT_REG(home);
+        }
+        release(as, home);
+        if (as->wanted & JIT_REG(home))
+            hold_pin(as, as->pin_slot[home] - 1u);
+    }
+    mark_busy(as, reg);
+    as->written |= JIT_REG(reg);
+    return reg;
+}
+
+unsigned jit_use(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
+{
+    unsigned reg;
+    if (ir_is_constant(ref)) {
+        reg = jit_temp(as, allowed);
+        put_off(as, reg, JIT_NO_REG, ir_constant_value(as->ir, ref));
+        return reg;
+    }
+    struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg == JIT_NO_REG) {
+        if (is_pinned_get(as, ref))
+            hold_pin(as, slot_of_get(ref));
+        else
+            hold(as, pick(as, allowed, hint_pin(as, ref)), ref);
+    }
+    reg = ins->reg;
+    mark_busy(as, reg);
+    if (JIT_REG(reg) & allowed)
+        return reg;
+    unsigned copy = jit_temp(as, allowed);
+    put_off(as, copy, reg, 0);
+    return copy;
+}
+
+bool jit_dies(struct jit_assembler *as, ir_ref ref)
+{
+    return !ir_is_constant(ref) && !is_pinned_get(as, ref) && ir_at(as->ir, ref)->reg == JIT_NO_REG;
+}
+
+void jit_use_as(struct jit_assembler *as, ir_ref ref, unsigned reg)
+{
+    if (ir_is_constant(ref)) {
+        put_off(as, reg, JIT_NO_REG, ir_constant_value(as->ir, ref));
+        return;
+    }
+    struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg == JIT_NO_REG) {
+        if (is_pinned_get(as, ref))
+            hold_pin(as, slot_of_get(ref));
+        else if (as->free & JIT_REG(reg))
+            hold(as, reg, ref);
+        else
+            hold(as, pick(as, class_of(as, ref), hint_pin(as, ref)), ref);
+    }
+    if (ins->reg != reg) {
+        mark_busy(as, ins->reg);
+        put_off(as, reg, ins->reg, 0);
+    }
+}
+
+void jit_clobber(struct jit_assembler *as, uint32_t regs)
+{
+    as->busy |= regs;
+    for (uint32_t set = regs & ~as->free & as->target->registers; set; set &= set - 1) {
+        unsigned reg = (unsigned)__builtin_ctz(set);
+        if (as->held[reg])
+            displace(as, reg);
+    }
+}
+
+void jit_done(struct jit_assembler *as)
+{
+    while (as->later_count) {
+        const struct jit_later *l = &as->later[--as->later_count];
+        if (l->from == JIT_NO_REG)
+            as->target->constant(as, l->reg, l->constant);
+        else
+            as->target->move(as, l->reg, l->from);
+    }
+    as->busy = 0;
+}
+
+/* ---- The state at a point ---- */
+
+void jit_place(struct jit_assembler *as, ir_ref ref)
+{
+    struct ir_ins *ins = ir_at(as->ir, ref);
+    if (is_pinned_get(as, ref)) {
+        hold_pin(as, slot_of_get(ref));
+        return;
+    }
+    if (ins->reg != JIT_NO_REG || ins->spill)
+        return;
+    unsigned reg = pick_free(as, class_of(as, ref) & ~as->written, hint_pin(as, ref));
+    if (reg != JIT_NO_REG)
+        hold(as, reg, ref);
+    else
+        ins->spill = (uint8_t)take_spill(as);
+}
+
+void jit_settle(struct jit_assembler *as)
+{
+    const struct jit_machine *m = as->machine;
+    if (!(as->unsettled[0] | as->unsettled[1]))
+        return;
+    for (uint64_t set = as->unsettled[0]; set; set &= set - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(set);
+        if (slot >= m->ir.pin_count)
+            break;
+        if (as->value[slot] == IR_BASE + slot)
+            hold_pin(as, slot);
+    }
+    for (unsigned word = 0; word < 2; word++) {
+        for (uint64_t set = as->unsettled[word]; set; set &= set - 1) {
+            ir_ref value = as->value[64 * word + (unsigned)__builtin_ctzll(set)];
+            if (!ir_is_constant(value))
+                jit_place(as, value);
+        }
+        as->unsettled[word] = 0;
+    }
+}
+
+static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    unsigned slot = ins->a;
+    ir_ref before = ins->prev;
+    if (before && ir_at(as->ir, before)->op == IR_SET)
+        before = ir_at(as->ir, before)->b;
+    as->value[slot] = before;
+    as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
+    if (before == IR_BASE + slot && slot < as->machine->ir.pin_count) {
+        uint32_t pin = JIT_REG(as->slot_pin[slot]);
+        if (as->held[as->slot_pin[slot]] != before)
+            as->avoid |= pin;
+    }
+}
+
+/* ---- The way home ---- */
+
+static void add_step(struct jit_steps *steps, struct jit_step step)
+{
+    steps->step[steps->count++] = step;
+}
+
+static void store_slot(struct jit_assembler *as, unsigned slot, struct jit_steps *steps)
+{
+    ir_ref value = as->value[slot];
+    int32_t offset = as->machine->ir.slots[slot].offset;
+    if (ir_is_constant(value)) {
+        add_step(steps, (struct jit_step){.kind = JIT_STEP_STORE_CONSTANT,
+                                          .to_offset = offset,
+                                          .constant = ir_constant_value(as->ir, value)});
+        return;
+    }
+    const struct ir_ins *ins = ir_at(as->ir, value);
+    if (ins->reg != JIT_NO_REG)
+        add_step(steps, (struct jit_step){.kind = JIT_STEP_STORE, .to_offset = offset, .from = ins->reg});
+    else
+        add_step(steps, (struct jit_step){
+                            .kind = JIT_STEP_COPY, .to_offset = offset, .from_offset = home_offset(as, ins)});
+}
+
+/* Moves that are to happen at once, as a sequence: a destination is written when no other move reads it any more; what is
+ * left then is cycles, which swaps resolve. */
+static void order_moves(struct jit_step *moves, unsigned count, struct jit_steps *steps)
+{
+    while (count) {
+        uint32_t sources = 0;
+        unsigned kept = 0;
+        for (unsigned i = 0; i < count; i++)
+            sources |= JIT_REG(moves[i].from);
+        for (unsigned i = 0; i < count; i++) {
+            if (sources & JIT_REG(moves[i].to))
+                moves[kept++] = moves[i];
+            else
+                add_step(steps, moves[i]);
+        }
+        if (kept == count) {
+            struct jit_step swap = moves[--count];
+            swap.kind = JIT_STEP_SWAP;
+            add_step(steps, swap);
+            kept = 0;
+            for (unsigned i = 0; i < count; i++) {
+                if (moves[i].from == swap.to)
+                    moves[i].from = swap.from;
+                else if (moves[i].from == swap.from)
+                    moves[i].from = swap.to;
+                if (moves[i].from != moves[i].to)
+                    moves[kept++] = moves[i];
+            }
+        }
+        count = kept;
+    }
+}
+
+/* Sorts a pin's (or the target register's) value to the moves between registers or to those that come after them. */
+static void bring(struct jit_assembler *as, ir_ref value, unsigned to, struct jit_step *moves,
+                  unsigned *move_count, struct jit_step *late, unsigned *late_count)
+{
+    if (ir_is_constant(value)) {
+        late[(*late_count)++] = (struct jit_step){
+            .kind = JIT_STEP_CONSTANT, .to = (uint8_t)to, .constant = ir_constant_value(as->ir, value)};
+        return;
+    }
+    const struct ir_ins *ins = ir_at(as->ir, value);
+    if (ins->reg == JIT_NO_REG)
+        late[(*late_count)++] =
+            (struct jit_step){.kind = JIT_STEP_LOAD, .to = (uint8_t)to, .from_offset = home_offset(as, ins)};
+    else if (ins->reg != to)
+        moves[(*move_count)++] =
+            (struct jit_step){.kind = JIT_STEP_MOVE, .to = (uint8_t)to, .from = ins->reg};
+}
+
+void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps)
+{
+    const struct ir_machine *m = &as->machine->ir;
+    struct jit_step moves[JIT_REGS], late[JIT_REGS];
+    unsigned move_count = 0, late_count = 0;
+    steps->count = 0;
+    for (unsigned slot = m->pin_count; slot < m->slot_count; slot++)
+        if (as->value[slot])
+            store_slot(as, slot, steps);
+    for (unsigned slot = 0; slot < m->pin_count; slot++)
+        if (as->value[slot] != IR_BASE + slot)
+            bring(as, as->value[slot], as->slot_pin[slot], moves, &move_count, late, &late_count);
+    if (target)
+        bring(as, target, target_reg, moves, &move_count, late, &late_count);
+    order_moves(moves, move_count, steps);
+    for (unsigned i = 0; i < late_count; i++)
+        add_step(steps, late[i]);
+}
+
+static void emit_step(struct jit_assembler *as, const struct jit_step *s)
+{
+    const struct jit_target *t = as->target;
+    switch (s->kind) {
+    case JIT_STEP_MOVE: t->move(as, s->to, s->from); break;
+    case JIT_STEP_SWAP: t->swap(as, s->to, s->from); break;
+    case JIT_STEP_LOAD: t->load(as, s->to, s->from_offset); break;
+    case JIT_STEP_STORE: t->store(as, s->from, s->to_offset); break;
+    case JIT_STEP_COPY: t->copy(as, s->to_offset, s->from_offset); break;
+    case JIT_STEP_CONSTANT: t->constant(as, s->to, s->constant); break;
+    case JIT_STEP_STORE_CONSTANT: t->store_constant(as, s->constant, s->to_offset); break;
+    }
+}
+
+void jit_emit_steps(struct jit_assembler *as, const struct jit_steps *steps)
+{
+    for (unsigned i = 0; i < steps->count; i++)
+        emit_step(as, &steps->step[as->in_cold ? i : steps->count - 1 - i]);
+}
+
+/* ---- Recovery ---- */
+
+static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
+{
+    const struct jit_probe *p = as->probe;
+    if (ir_is_constant(ref))
+        return (uint64_t)ir_constant_value(as->ir, ref);
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg != JIT_NO_REG)
+        return ins->reg < JIT_FP ? p->fault->integer[ins->reg] : p->fault->fp[ins->reg - JIT_FP];
+    if (ins->spill || stays_home(as, ins))
+        return *(const uint64_t *)((const char *)p->state_register + home_offset(as, ins));
+    /* Part of an address that the host computed as it went. */
+    int64_t value = 0;
+    ir_evaluate(ins->op, ins->type, (int64_t)found_value(as, ins->a), (int64_t)found_value(as, ins->b),
+                &value);
+    return (uint64_t)value;
+}
+
+static void found_fault(struct jit_assembler *as, ir_ref ref)
+{
+    struct jit_probe *p = as->probe;
+    const struct ir_machine *m = &as->machine->ir;
+    uint64_t values[IR_MAX_SLOTS];
+    p->found = true;
+    p->pc = ir_pc_of(as->ir, ref);
+    p->address = p->fault->address ? p->fault->address - as->machine->memory_base
+                                   : found_value(as, ir_at(as->ir, ref)->a);
+    for (unsigned slot = 0; slot < m->slot_count; slot++)
+        if (as->value[slot])
+            values[slot] = found_value(as, as->value[slot]);
+    for (unsigned slot = 0; slot < m->slot_count; slot++)
+        if (as->value[slot])
+            *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
+}
+
+/* ---- The pass ---- */
+
+/* Entry values that the operation reads, directly or through operands that are computed as part of it, get their pins
+ * first: done later, it would take away a register that was already chosen. Where the pin holds the operation's own
+ * result, jit_def() sees to it. */
+static void want_entries(struct jit_assembler *as, ir_ref user, ir_ref ref, unsigned depth)
+{
+    if (ir_is_constant(ref))
+        return;
+    if (is_pinned_get(as, ref)) {
+        unsigned pin = as->slot_pin[slot_of_get(ref)];
+        as->wanted |= JIT_REG(pin);
+        if (as->held[pin] != user)
+            hold_pin(as, slot_of_get(ref));
+        return;
+    }
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->op != IR_PAIR) {
+        if (depth == 0 || !jit_is_idle(as, ref))
+            return;
+        depth--;
+    }
+    const struct ir_op_info *info = &ir_ops[ins->op];
+    if (info->a == IR_KIND_R)
+        want_entries(as, user, ins->a, depth);
+    if (info->b == IR_KIND_R || info->b == IR_KIND_P)
+        want_entries(as, user, ins->b, depth);
+}
+
+static void want_operands(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    const unsigned depth = 3;
+    const struct ir_op_info *info = &ir_ops[ins->op];
+    as->wanted = as->written = 0;
+    if (info->a == IR_KIND_R)
+        want_entries(as, ref, ins->a, depth);
+    if (ins->b && (info->b == IR_KIND_R || info->b == IR_KIND_P))
+        want_entries(as, ref, ins->b, depth);
+}
+
+static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    if (jit_is_idle(as, ref))
+        return;
+    unsigned reg = jit_def(as, ref, class_of(as, ref));
+    as->target->load(as, reg, as->machine->ir.slots[ins->a].offset);
+    as->busy = 0;
+}
+
+static void assemble_ins(struct jit_assembler *as, ir_ref ref)
+{
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    const uint8_t *end = as->hot + as->hot_exec;
+    switch (ins->op) {
+    case IR_NOP:
+    case IR_PC:
+    case IR_PAIR: return;
+    case IR_SET: cross_set(as, ins); return;
+    case IR_GET: load_slot(as, ref, ins); return;
+    case IR_EXIT:
+    case IR_BR:
+        want_operands(as, ref, ins);
+        as->target->exit(as, ref);
+        return;
+    default: break;
+    }
+    unsigned flags = ir_ops[ins->op].flags;
+    if (flags & IR_PURE && jit_is_idle(as, ref) && (!(flags & IR_KEEP) || ins->hint == JIT_CONSUMED))
+        return;
+    want_operands(as, ref, ins);
+    as->target->emit(as, ref);
+    if (as->probe && flags & IR_FAULT) {
+        const uint8_t *pc = as->probe->fault->pc;
+        if (pc >= as->hot + as->hot_exec && pc < end)
+            found_fault(as, ref);
+    }
+}
+
+static void begin(struct jit_assembler *as, struct ir *ir)
+{
+    const struct ir_machine *m = &as->machine->ir;
+    as->ir = ir;
+    as->in_cold = false;
+    as->left = JIT_UNIT_MAX - 256;
+    as->free = as->target->registers;
+    as->busy = as->avoid = as->wanted = as->written = 0;
+    memset(as->held, 0, sizeof(as->held));
+    as->spills = ~UINT64_C(0);
+    as->later_count = as->site_count = 0;
+    as->random = as->modes.random;
+    for (unsigned i = 0; i < ir->count; i++) {
+        if (ir->ins[i].op == IR_SET)
+            continue;
+        ir->ins[i].reg = JIT_NO_REG;
+        ir->ins[i].spill = 0;
+    }
+    as->unsettled[0] = as->unsettled[1] = 0;
+    for (unsigned slot = 0; slot < m->slot_count; slot++) {
+        ir_ref set = ir->slot[slot];
+        as->value[slot] = set ? ir_at(ir, set)->b : slot < m->pin_count ? (ir_ref)(IR_BASE + slot) : 0;
+        as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
+    }
+}
+
+static void assemble(struct jit_assembler *as, struct ir *ir)
+{
+    begin(as, ir);
+    for (unsigned i = ir->count; i > as->machine->ir.pin_count; i--)
+        if (likely(as->left))
+            assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
+}
+
+void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
+                  struct jit_room room, unsigned first_site, struct jit_result *result)
+{
+    as->thunks = thunks;
+    as->hot = room.hot;
+    as->cold = room.cold;
+    as->hot_exec = as->cold_exec = room.to_exec;
+    as->first_site = first_site;
+    as->probe = NULL;
+    assemble(as, ir);
+    if (!as->left) {
+        *result = (struct jit_result){.room = room};
+        return;
+    }
+    const uint8_t *entry = as->target->entry(as);
+    *result = (struct jit_result){.room = {as->cold, as->hot, room.to_exec},
+                                  .entry = entry,
+                                  .site_count = as->site_count,
+                                  .sites = as->sites};
+}
+
+bool jit_recover(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
+                 struct jit_room room, unsigned first_site, const struct jit_fault *fault,
+                 void *state_register, uint64_t *pc, uint64_t *address)
+{
+    struct jit_probe probe = {.fault = fault, .state_register = state_register};
+    uint8_t *scratch = malloc(2 * JIT_UNIT_MAX);
+    if (!scratch)
+        return false;
+    as->thunks = thunks;
+    as->cold = scratch;
+    as->cold_exec = room.cold + room.to_exec - as->cold;
+    as->hot = scratch + 2 * JIT_UNIT_MAX;
+    as->hot_exec = room.hot + room.to_exec - as->hot;
+    as->first_site = first_site;
+    as->probe = &probe;
+    assemble(as, ir);
+    free(scratch);
+    *pc = probe.pc;
+    *address = probe.address;
+    return probe.found;
+}
+
+void jit_put(struct jit_assembler *as, const uint8_t *bytes, unsigned size)
+{
+    if (unlikely(size > as->left)) {
+        as->left = 0;
+        return;
+    }
+    as->left -= size;
+    as->last_size = size;
+    if (as->in_cold) {
+        memcpy(as->cold, bytes, size);
+        as->cold += size;
+    } else {
+        as->hot -= size;
+        memcpy(as->hot, bytes, size);
+    }
+}
+
+/* ---- Life ---- */
+
+int jit_assembler_new(struct jit_assembler **out, const struct jit_machine *machine, struct jit_modes modes)
+{
+    struct jit_assembler *as = calloc(1, sizeof(*as));
+    if (!as)
+        return GUISE_E_NOMEM;
+    as->machine = machine;
+    as->target = &jit_target_host;
+    as->modes = modes;
+    as->features = as->target->features(modes);
+    for (unsigned slot = 0; slot < machine->ir.slot_count; slot++) {
+        const struct ir_slot *s = &machine->ir.slots[slot];
+        as->slot_pin[slot] = JIT_NO_REG;
+        if (slot >= machine->ir.pin_count)
+            continue;
+        as->slot_pin[slot] = as->target->pins[s->type == IR_F64][s->pin];
+        as->pin_slot[as->slot_pin[slot]] = (uint8_t)(slot + 1);
+    }
+    *out = as;
+    return 0;
+}
+
+void jit_assembler_free(struct jit_assembler *as)
+{
+    free(as);
+}
+
+void jit_make_thunks(const struct jit_machine *machine, struct jit_modes modes, struct jit_room *room,
+                     struct jit_thunks *thunks)
+{
+    struct jit_assembler *as;
+    if (jit_assembler_new(&as, machine, modes))
+        abort();
+    as->in_cold = true;
+    as->cold = room->cold;
+    as->cold_exec = room->to_exec;
+    as->left = JIT_UNIT_MAX;
+    as->target->thunks(as, thunks);
+    room->cold = as->cold;
+    jit_assembler_free(as);
+}

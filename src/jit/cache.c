@@ -1,0 +1,441 @@
+#include "jit/cache.h"
+
+#include "base/error.h"
+#include "base/util.h"
+#include "host/code_memory.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define PAGE          ((size_t)4096)
+#define SHARED_BYTES  ((size_t)16 << 10)
+#define CHUNK_BYTES   ((size_t)1 << 20)
+#define CHUNK_LEAST   ((size_t)2 * JIT_UNIT_MAX)
+#define DEFAULT_BYTES ((size_t)64 << 20)
+
+/* Where addresses are limited, they are the guest's first. */
+#define LIMITED_BYTES ((size_t)8 << 20)
+
+/* Links of a chunk are allocated in blocks that never move: harts read them without the lock. */
+#define BLOCK_LINKS  256u
+#define CHUNK_BLOCKS 256u
+#define CHUNK_LINKS  (BLOCK_LINKS * CHUNK_BLOCKS)
+#define CHUNK_SHIFT  16
+#define NO_LINK      UINT32_MAX
+
+struct link {
+    uint64_t pc;
+    uint32_t field, stub;    /* offsets in the memory */
+    struct jit_unit *target; /* NULL: not tied */
+    uint32_t next, previous; /* in the target's list */
+};
+
+enum chunk_state { CHUNK_FREE, CHUNK_FILLING, CHUNK_FULL, CHUNK_DYING };
+
+struct chunk {
+    enum chunk_state state;
+    uint64_t age; /* of chunks in use: the smaller, the older */
+    uint8_t *cold, *hot;
+    struct jit_unit **units; /* in the order in which they were made: hot code descends, cold code ascends */
+    unsigned unit_count, unit_room;
+    unsigned link_count;
+    struct link *blocks[CHUNK_BLOCKS];
+};
+
+struct jit_cache {
+    struct host_code_memory memory;
+    const struct jit_cache_ops *ops;
+    void *context;
+    size_t chunk_bytes;
+    unsigned chunk_count;
+    int filling; /* chunk, or -1 */
+    uint64_t next_age;
+    struct jit_cache_stats stats;
+    struct chunk chunks[];
+};
+
+/* ---- Places ---- */
+
+static ptrdiff_t to_exec(const struct jit_cache *cache)
+{
+    return cache->memory.exec - cache->memory.write;
+}
+
+static uint8_t *chunk_start(const struct jit_cache *cache, const struct chunk *chunk)
+{
+    return cache->memory.write + SHARED_BYTES + (size_t)(chunk - cache->chunks) * cache->chunk_bytes;
+}
+
+static struct link *link_at(const struct jit_cache *cache, uint64_t number)
+{
+    const struct chunk *chunk = &cache->chunks[number >> CHUNK_SHIFT];
+    unsigned index = number & (CHUNK_LINKS - 1);
+    return &chunk->blocks[index / BLOCK_LINKS][index % BLOCK_LINKS];
+}
+
+static uint32_t first_number(const struct jit_cache *cache, const struct chunk *chunk)
+{
+    return (uint32_t)(chunk - cache->chunks) << CHUNK_SHIFT;
+}
+
+/* ---- Links ---- */
+
+/* Makes the link lead to the target or, without one, back to its stub. */
+static void aim(const struct jit_cache *cache, const struct link *link)
+{
+    const uint8_t *to = link->target ? link->target->entry : cache->memory.exec + link->stub;
+    jit_patch(cache->memory.write + link->field, to_exec(cache), to);
+}
+
+static void list_insert(const struct jit_cache *cache, uint32_t number, struct link *link)
+{
+    uint32_t *head = &link->target->incoming;
+    link->previous = NO_LINK;
+    link->next = *head;
+    if (*head != NO_LINK)
+        link_at(cache, *head)->previous = number;
+    *head = number;
+}
+
+static void list_remove(const struct jit_cache *cache, struct link *link)
+{
+    if (link->next != NO_LINK)
+        link_at(cache, link->next)->previous = link->previous;
+    if (link->previous != NO_LINK)
+        link_at(cache, link->previous)->next = link->next;
+    else
+        link->target->incoming = link->next;
+    link->target = NULL;
+}
+
+uint64_t jit_cache_link_pc(const struct jit_cache *cache, uint64_t number)
+{
+    return link_at(cache, number)->pc;
+}
+
+void jit_cache_tie(struct jit_cache *cache, uint64_t number, struct jit_unit *unit)
+{
+    struct link *link = link_at(cache, number);
+    if (unit->dead || link->target == unit)
+        return;
+    if (link->target)
+        list_remove(cache, link);
+    link->target = unit;
+    list_insert(cache, (uint32_t)number, link);
+    aim(cache, link);
+    cache->stats.tied++;
+}
+
+/* Blocks for `count` more links. */
+static bool links_grow(struct chunk *chunk, unsigned count)
+{
+    unsigned needed = (chunk->link_count + count + BLOCK_LINKS - 1) / BLOCK_LINKS;
+    for (unsigned i = chunk->link_count / BLOCK_LINKS; i < needed; i++) {
+        if (!chunk->blocks[i])
+            chunk->blocks[i] = malloc(BLOCK_LINKS * sizeof(struct link));
+        if (!chunk->blocks[i])
+            return false;
+    }
+    return true;
+}
+
+static void links_add(struct jit_cache *cache, struct chunk *chunk, const struct jit_site *sites,
+                      unsigned count)
+{
+    uint32_t first = first_number(cache, chunk) + chunk->link_count;
+    for (unsigned i = 0; i < count; i++)
+        *link_at(cache, first + i) = (struct link){
+            .pc = sites[i].pc,
+            .field = (uint32_t)(sites[i].field - cache->memory.exec),
+            .stub = (uint32_t)(sites[i].stub - cache->memory.exec),
+        };
+    chunk->link_count += count;
+    cache->stats.links += count;
+}
+
+/* ---- Chunks ---- */
+
+static void chunk_take(struct jit_cache *cache, struct chunk *chunk)
+{
+    chunk->state = CHUNK_FILLING;
+    chunk->age = cache->next_age++;
+    chunk->cold = chunk_start(cache, chunk);
+    chunk->hot = chunk->cold + cache->chunk_bytes;
+    cache->filling = (int)(chunk - cache->chunks);
+}
+
+/* Forgets what was in the chunk. Nobody executes it any more. */
+static void chunk_clear(struct jit_cache *cache, struct chunk *chunk)
+{
+    for (unsigned i = 0; i < chunk->unit_count; i++) {
+        cache->ops->released(cache->context, chunk->units[i]);
+        free(chunk->units[i]);
+    }
+    chunk->unit_count = chunk->link_count = 0;
+    chunk->state = CHUNK_FREE;
+}
+
+static bool chunk_has_room(const struct chunk *chunk)
+{
+    return chunk->hot - chunk->cold >= (ptrdiff_t)JIT_UNIT_MAX &&
+           CHUNK_LINKS - chunk->link_count >= 2 * IR_MAX_EXITS;
+}
+
+static struct chunk *chunk_filling(struct jit_cache *cache)
+{
+    return cache->filling < 0 ? NULL : &cache->chunks[cache->filling];
+}
+
+static struct chunk *find_free(struct jit_cache *cache)
+{
+    for (unsigned i = 0; i < cache->chunk_count; i++)
+        if (cache->chunks[i].state == CHUNK_FREE)
+            return &cache->chunks[i];
+    return NULL;
+}
+
+bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site)
+{
+    struct chunk *chunk = chunk_filling(cache);
+    if (chunk && !chunk_has_room(chunk)) {
+        chunk->state = CHUNK_FULL;
+        cache->filling = -1;
+        chunk = NULL;
+    }
+    if (!chunk) {
+        chunk = find_free(cache);
+        if (!chunk)
+            return false;
+        chunk_take(cache, chunk);
+    }
+    *room = (struct jit_room){chunk->cold, chunk->hot, to_exec(cache)};
+    *first_site = first_number(cache, chunk) + chunk->link_count;
+    return true;
+}
+
+bool jit_cache_is_low(const struct jit_cache *cache)
+{
+    for (unsigned i = 0; i < cache->chunk_count; i++)
+        if (cache->chunks[i].state == CHUNK_FREE || cache->chunks[i].state == CHUNK_DYING)
+            return false;
+    return true;
+}
+
+/* The oldest full chunk; the one being filled only where there is no other. */
+static struct chunk *find_victim(struct jit_cache *cache)
+{
+    struct chunk *victim = NULL;
+    for (unsigned i = 0; i < cache->chunk_count; i++) {
+        struct chunk *c = &cache->chunks[i];
+        if (c->state == CHUNK_FULL && (!victim || c->age < victim->age))
+            victim = c;
+    }
+    return victim;
+}
+
+int jit_cache_evict(struct jit_cache *cache)
+{
+    struct chunk *chunk = find_victim(cache);
+    if (!chunk)
+        return -1;
+    for (unsigned i = 0; i < chunk->unit_count; i++) {
+        struct jit_unit *unit = chunk->units[i];
+        if (unit->dead)
+            continue;
+        cache->ops->evicted(cache->context, unit);
+        jit_cache_kill(cache, unit);
+    }
+    chunk->state = CHUNK_DYING;
+    cache->stats.evictions++;
+    return (int)(chunk - cache->chunks);
+}
+
+void jit_cache_reuse(struct jit_cache *cache, int number)
+{
+    struct chunk *chunk = &cache->chunks[number];
+    for (unsigned i = 0; i < chunk->link_count; i++) {
+        struct link *link = link_at(cache, first_number(cache, chunk) + i);
+        if (link->target)
+            list_remove(cache, link);
+    }
+    chunk_clear(cache, chunk);
+}
+
+/* ---- Units ---- */
+
+static bool units_grow(struct chunk *chunk)
+{
+    if (chunk->unit_count < chunk->unit_room)
+        return true;
+    unsigned room = MAX(64u, 2 * chunk->unit_room);
+    struct jit_unit **units = realloc(chunk->units, room * sizeof(*units));
+    if (!units)
+        return false;
+    chunk->units = units;
+    chunk->unit_room = room;
+    return true;
+}
+
+struct jit_unit *jit_cache_add(struct jit_cache *cache, const struct jit_room *room,
+                               const struct jit_result *made, uint64_t pc, void *owner)
+{
+    struct chunk *chunk = chunk_filling(cache);
+    struct jit_unit *unit = malloc(sizeof(*unit));
+    if (!unit || !units_grow(chunk) || !links_grow(chunk, made->site_count)) {
+        free(unit);
+        return NULL;
+    }
+    *unit = (struct jit_unit){
+        .pc = pc,
+        .entry = made->entry,
+        .room = *room,
+        .cold_bytes = (uint32_t)(made->room.cold - room->cold),
+        .hot_bytes = (uint32_t)(room->hot - made->room.hot),
+        .first_site = first_number(cache, chunk) + chunk->link_count,
+        .site_count = made->site_count,
+        .incoming = NO_LINK,
+        .owner = owner,
+    };
+    links_add(cache, chunk, made->sites, made->site_count);
+    chunk->cold = made->room.cold;
+    chunk->hot = made->room.hot;
+    chunk->units[chunk->unit_count++] = unit;
+    cache->stats.units++;
+    cache->stats.bytes += unit->cold_bytes + unit->hot_bytes;
+    return unit;
+}
+
+void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit)
+{
+    unit->dead = true;
+    jit_bury((uint8_t *)unit->entry - to_exec(cache));
+    while (unit->incoming != NO_LINK) {
+        struct link *link = link_at(cache, unit->incoming);
+        list_remove(cache, link);
+        aim(cache, link);
+    }
+    cache->stats.killed++;
+}
+
+bool jit_cache_holds(const struct jit_cache *cache, const void *exec)
+{
+    return (size_t)((const uint8_t *)exec - cache->memory.exec) < cache->memory.size;
+}
+
+static bool is_inside(const struct jit_unit *unit, const uint8_t *write)
+{
+    return (size_t)(write - unit->room.cold) < unit->cold_bytes ||
+           (size_t)(write - (unit->room.hot - unit->hot_bytes)) < unit->hot_bytes;
+}
+
+/* Was the unit made after the one whose code is at the address? Hot and cold code never meet in a chunk. */
+static bool is_later(const struct jit_unit *unit, const uint8_t *write, bool cold)
+{
+    return cold ? unit->room.cold > write : unit->room.hot <= write;
+}
+
+struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec)
+{
+    size_t offset = (size_t)((const uint8_t *)exec - cache->memory.exec);
+    if (offset < SHARED_BYTES || offset >= cache->memory.size)
+        return NULL;
+    const uint8_t *write = cache->memory.write + offset;
+    const struct chunk *chunk = &cache->chunks[(offset - SHARED_BYTES) / cache->chunk_bytes];
+    if (!chunk->unit_count)
+        return NULL;
+    bool cold = write < chunk->cold;
+    unsigned low = 0, high = chunk->unit_count;
+    while (high - low > 1) {
+        unsigned middle = low + (high - low) / 2;
+        if (is_later(chunk->units[middle], write, cold))
+            high = middle;
+        else
+            low = middle;
+    }
+    return is_inside(chunk->units[low], write) ? chunk->units[low] : NULL;
+}
+
+/* ---- Life ---- */
+
+static size_t default_size(void)
+{
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return limited ? LIMITED_BYTES : DEFAULT_BYTES;
+}
+
+/* A small cache still has several chunks when it can: then not all of it dies at once. */
+static size_t chunk_size(size_t size)
+{
+    size_t chunk = ALIGN_DOWN(MIN(CHUNK_BYTES, size / 4), PAGE);
+    return MAX(chunk, CHUNK_LEAST);
+}
+
+int jit_cache_new(struct jit_cache **out, size_t size, const struct jit_cache_ops *ops, void *context,
+                  struct guise_error *err)
+{
+    if (!size)
+        size = default_size();
+    size_t chunk_bytes = chunk_size(size), count = MAX(size / chunk_bytes, (size_t)1);
+    struct jit_cache *cache = calloc(1, sizeof(*cache) + count * sizeof(cache->chunks[0]));
+    if (!cache)
+        return error_set(err, GUISE_E_NOMEM, "no memory for the table of translated code");
+    cache->ops = ops;
+    cache->context = context;
+    cache->chunk_bytes = chunk_bytes;
+    cache->chunk_count = (unsigned)count;
+    cache->filling = -1;
+    int r = jit_cache_map(cache, err);
+    if (r)
+        free(cache);
+    else
+        *out = cache;
+    return r;
+}
+
+static void clear_all(struct jit_cache *cache)
+{
+    for (unsigned i = 0; i < cache->chunk_count; i++)
+        chunk_clear(cache, &cache->chunks[i]);
+    cache->filling = -1;
+}
+
+int jit_cache_map(struct jit_cache *cache, struct guise_error *err)
+{
+    clear_all(cache);
+    return host_code_memory_map(&cache->memory, SHARED_BYTES + cache->chunk_count * cache->chunk_bytes, err);
+}
+
+bool jit_cache_is_mapped(const struct jit_cache *cache)
+{
+    return cache->memory.write;
+}
+
+void jit_cache_fork_child(struct jit_cache *cache)
+{
+    host_code_memory_forget(&cache->memory);
+}
+
+void jit_cache_free(struct jit_cache *cache)
+{
+    if (!cache)
+        return;
+    clear_all(cache);
+    for (unsigned i = 0; i < cache->chunk_count; i++) {
+        for (unsigned j = 0; j < CHUNK_BLOCKS; j++)
+            free(cache->chunks[i].blocks[j]);
+        free(cache->chunks[i].units);
+    }
+    host_code_memory_unmap(&cache->memory);
+    free(cache);
+}
+
+struct jit_room jit_cache_shared(const struct jit_cache *cache)
+{
+    return (struct jit_room){cache->memory.write, cache->memory.write + SHARED_BYTES, to_exec(cache)};
+}
+
+struct jit_cache_stats jit_cache_stats(const struct jit_cache *cache)
+{
+    return cache->stats;
+}

@@ -1,0 +1,66 @@
+/* What translated code and the monitor share at run time.
+ *
+ * While translated code runs, one host register points to the CPU's state (the front end's structure, which embeds a
+ * struct jit_state), pinned slots are in their registers and the stack pointer is the CPU's return stack.
+ *
+ * Threads: a state belongs to the thread that runs it. Lifetime: embedded in its CPU. */
+#ifndef JIT_MACHINE_H
+#define JIT_MACHINE_H
+
+#include "jit/ir.h"
+
+/* Where indirect jumps went. A slot's index is (pc >> 1) % JIT_JUMP_COUNT; an empty one's pc is 1, which is no pc. */
+struct jit_jump {
+    uint64_t pc;
+    const void *entry;
+};
+#define JIT_JUMP_BITS  12
+#define JIT_JUMP_COUNT (1u << JIT_JUMP_BITS)
+
+/* Why translated code came back. */
+enum jit_reason {
+    JIT_LINK,   /* the exit of link number `value` goes to a unit that it was not yet tied to */
+    JIT_LOOKUP, /* goes on at pc `value` */
+    JIT_POLL,   /* was asked to stop; goes on at pc `value` */
+    JIT_FAULT,  /* a memory access faulted: struct jit_fault says where */
+    JIT_STOP,   /* + the reason of an IR_EXIT_STOP; `value` is its pc */
+};
+
+#define JIT_SPILLS      64
+#define JIT_CALL_VALUES 3
+
+/* The host's registers where translated code faulted. */
+struct jit_fault {
+    uint64_t integer[16]; /* numbered as the host's instructions number them */
+    uint64_t fp[16];      /* low halves */
+    const void *pc;       /* NULL: no fault */
+    uint64_t address;     /* as the host told it: 0 when it did not know */
+    int host_signal;
+};
+
+struct jit_state {
+    void *host_stack;                    /* the monitor's stack pointer meanwhile */
+    void *return_sp;                     /* the return stack's, while the monitor runs */
+    void *return_base;                   /* its bottom, where a word leads to a look-up */
+    uint64_t value;                      /* of enum jit_reason */
+    uint64_t arguments[JIT_CALL_VALUES]; /* of calls */
+    uint64_t spills[JIT_SPILLS];
+    uint64_t saved[32]; /* registers during a call */
+    struct jit_jump jumps[JIT_JUMP_COUNT];
+};
+
+typedef uint64_t jit_call(uint64_t a, uint64_t b, uint64_t c);
+
+/* What front end and back end agree on; constant, outlives all units. Offsets are from where the state register points. */
+struct jit_machine {
+    struct ir_machine ir;
+    int32_t state;       /* offset of the struct jit_state */
+    int32_t pending;     /* offset of a 32-bit word: not zero when the engine is to stop */
+    uint8_t return_slot; /* where returns find their address */
+    uint64_t
+        memory_base; /* hva of guest address 0; when it is not 0, the host's gs segment has it as its base */
+    jit_call *const *calls; /* by the number in CALL */
+    unsigned call_count;
+};
+
+#endif

@@ -1,0 +1,100 @@
+/* What the files of the x86-64 target share. Private to it. */
+#ifndef JIT_X86_64_EMIT_H
+#define JIT_X86_64_EMIT_H
+
+#include "jit/target/x86_64/encode.h"
+
+/* Instruction sets beyond x86-64-v1 that the host has, and may use. */
+enum x86_feature { X86_BMI1 = 1, X86_BMI2 = 2, X86_LZCNT = 4, X86_POPCNT = 8, X86_AVX = 16, X86_FMA = 32 };
+
+/* Constants of jit_thunks.constants, 16 bytes each. */
+enum x86_constant {
+    X86_SIGN64,
+    X86_REST64,
+    X86_SIGN32,
+    X86_REST32,
+    X86_BOX,
+    X86_NAN64,
+    X86_NAN32,
+    X86_MINUS64,
+    X86_MINUS32,
+    X86_CONSTANTS
+};
+
+/* Behind them: from MXCSR's flags to the guest's, 64 bytes, and back, 32 bytes. */
+enum { X86_FLAGS_TABLE = 16 * X86_CONSTANTS, X86_MXCSR_TABLE = X86_FLAGS_TABLE + 64 };
+
+/* As many as the operation with most operands needs at once: the loop around cmpxchg, a selection by a comparison. Three for
+ * floating point: the fused multiply-add. */
+#define X86_SCRATCH (JIT_REG(RAX) | JIT_REG(RCX) | JIT_REG(RDX) | JIT_REG(R13))
+
+static inline bool x86_has(const struct jit_assembler *as, enum x86_feature feature)
+{
+    return as->features & feature;
+}
+
+static inline struct x86_mem x86_constant_at(const struct jit_assembler *as, enum x86_constant c)
+{
+    return X86_AT((const char *)as->thunks->constants + 16 * c);
+}
+
+static inline uint32_t x86_width(const struct ir_ins *ins)
+{
+    return ins->type == IR_I64 ? X86_W : 0;
+}
+
+/* An i32 operation may read a value from before its extension, when that is not computed otherwise. */
+ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref);
+
+/* The operand of a memory access; registers are chosen. */
+struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref);
+
+/* Emits what sets the host's flags for a value being not zero; says by which condition (for FEQ both of NE and P have to be looked at).
+ * Registers of the operation must have been chosen before; jit_done() is left to the caller. */
+struct x86_test {
+    enum x86_condition condition;
+    bool equal_ordered;        /* true is: E and NP */
+    bool unequal_or_unordered; /* true is: NE or P */
+    ir_ref compare;            /* 0: the value itself */
+    unsigned a, b;
+};
+struct x86_test x86_test_prepare(struct jit_assembler *as, ir_ref condition, ir_ref user);
+void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
+
+void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
+void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
+void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
+const uint8_t *x86_emit_entry(struct jit_assembler *as);
+void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
+void x86_emit_call(struct jit_assembler *as, ir_ref ref);
+
+/* Cold code of an operation: between these, emission is forwards at the end of the cold code. Returns its start. */
+static inline const uint8_t *x86_cold_begin(struct jit_assembler *as)
+{
+    as->in_cold = true;
+    return jit_here(as);
+}
+
+static inline void x86_cold_end(struct jit_assembler *as)
+{
+    as->in_cold = false;
+}
+
+/* A short jump forwards within cold code: x86_skip_to() makes it lead to where emission then is. */
+uint8_t *x86_skip(struct jit_assembler *as, enum x86_condition condition);
+void x86_skip_to(struct jit_assembler *as, uint8_t *skip);
+
+/* Compare: cmp, comisd and kin for integer and floating-point operands. */
+enum { ALU_ADD = 0, ALU_OR = 1, ALU_AND = 4, ALU_SUB = 5, ALU_XOR = 6, ALU_CMP = 7 };
+#define X86_ALU(n)       X86(0, 0, (n) << 3 | 3) /* reg, rm */
+#define X86_ALU_STORE(n) X86(0, 0, (n) << 3 | 1) /* rm, reg */
+#define X86_MOV          X86(0, 0, 0x8b)
+#define X86_MOV_STORE    X86(0, 0, 0x89)
+#define X86_TEST         X86(0, 0, 0x85)
+#define X86_LEA          X86(0, 0, 0x8d)
+#define X86_XCHG         X86(0, 0, 0x87)
+
+/* An operation of the group with an immediate, in its shortest form. */
+void x86_alu_imm(struct jit_assembler *as, unsigned n, uint32_t width, unsigned reg, int32_t imm);
+
+#endif

@@ -1,0 +1,243 @@
+/* Loads, stores, atomics. */
+#include "jit/target/x86_64/emit.h"
+
+/* [x + constant], [x + y * 2^n + constant]: as much of the address as is not computed for others. */
+static bool splits(struct jit_assembler *as, ir_ref ref, ir_ref *a, ir_ref *b)
+{
+    if (ir_is_constant(ref) || !jit_is_idle(as, ref))
+        return false;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->op != IR_ADD || ins->type != IR_I64)
+        return false;
+    *a = ins->a;
+    *b = ins->b;
+    return true;
+}
+
+static bool is_displacement(const struct jit_assembler *as, ir_ref ref)
+{
+    return ir_is_constant(ref) && x86_fits32(ir_constant_value(as->ir, ref));
+}
+
+/* y of an idle y << 0..3. */
+static ir_ref index_of(struct jit_assembler *as, ir_ref ref, uint8_t *scale)
+{
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    *scale = 0;
+    if (ins->op != IR_SHL || ins->type != IR_I64 || !jit_is_idle(as, ref) || !ir_is_constant(ins->b) ||
+        ir_is_constant(ins->a))
+        return ref;
+    int64_t by = ir_constant_value(as->ir, ins->b);
+    if (by < 0 || by > 3)
+        return ref;
+    *scale = (uint8_t)by;
+    return ins->a;
+}
+
+struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref)
+{
+    struct x86_mem m = {.base = -1, .index = -1, .guest = true};
+    ir_ref a, b;
+    if (is_displacement(as, ref)) {
+        m.disp = (int32_t)ir_constant_value(as->ir, ref);
+        return m;
+    }
+    if (splits(as, ref, &a, &b) && is_displacement(as, b)) {
+        m.disp = (int32_t)ir_constant_value(as->ir, b);
+        ref = a;
+    }
+    if (splits(as, ref, &a, &b) && !ir_is_constant(a) && !ir_is_constant(b)) {
+        ir_ref index = index_of(as, b, &m.scale);
+        if (m.scale == 0) {
+            index = index_of(as, a, &m.scale);
+            a = m.scale ? b : a;
+            index = m.scale ? index : b;
+        }
+        m.base = (int8_t)jit_use(as, a, JIT_INTEGERS);
+        m.index = (int8_t)jit_use(as, index, JIT_INTEGERS);
+    } else {
+        m.base = (int8_t)jit_use(as, ref, JIT_INTEGERS);
+    }
+    return m;
+}
+
+static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    static const uint32_t opcodes[] = {
+        [IR_LDS8 - IR_LDS8] = X86(0, 1, 0xbe) | X86_W,  [IR_LDU8 - IR_LDS8] = X86(0, 1, 0xb6),
+        [IR_LDS16 - IR_LDS8] = X86(0, 1, 0xbf) | X86_W, [IR_LDU16 - IR_LDS8] = X86(0, 1, 0xb7),
+        [IR_LDS32 - IR_LDS8] = X86(0, 0, 0x63) | X86_W, [IR_LDU32 - IR_LDS8] = X86_MOV,
+        [IR_LD64 - IR_LDS8] = X86_MOV | X86_W,
+    };
+    unsigned r = jit_def(as, ref, JIT_INTEGERS);
+    jit_share(as, r);
+    jit_settle(as);
+    x86_rm(as, opcodes[ins->op - IR_LDS8], r, x86_address(as, ins->a));
+    jit_done(as);
+}
+
+static void emit_load_fp(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    unsigned r = jit_def(as, ref, JIT_FPS);
+    jit_settle(as);
+    struct x86_mem m = x86_address(as, ins->a);
+    bool avx = x86_has(as, X86_AVX);
+    if (ins->type == IR_F64) {
+        if (avx)
+            x86_vex_m(as, X86(0xf2, 1, 0x10), r, 0, m);
+        else
+            x86_rm(as, X86(0xf2, 1, 0x10), r, m);
+    } else if (avx) {
+        x86_vex_m(as, X86(0, 1, 0x56), r, r, x86_constant_at(as, X86_BOX));
+        x86_vex_m(as, X86(0xf3, 1, 0x10), r, 0, m);
+    } else {
+        x86_rm(as, X86(0, 1, 0x56), r, x86_constant_at(as, X86_BOX));
+        x86_rm(as, X86(0xf3, 1, 0x10), r, m);
+    }
+    jit_done(as);
+}
+
+static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    static const struct {
+        uint32_t op, op_imm;
+        unsigned size;
+    } forms[] = {
+        [IR_ST8 - IR_ST8] = {X86(0, 0, 0x88) | X86_B, X86(0, 0, 0xc6), 1},
+        [IR_ST16 - IR_ST8] = {X86(0x66, 0, 0x89), X86(0x66, 0, 0xc7), 2},
+        [IR_ST32 - IR_ST8] = {X86(0, 0, 0x89), X86(0, 0, 0xc7), 4},
+        [IR_ST64 - IR_ST8] = {X86(0, 0, 0x89) | X86_W, X86(0, 0, 0xc7) | X86_W, 4},
+    };
+    unsigned kind = ins->op - IR_ST8;
+    jit_settle(as);
+    ir_ref value = ins->b;
+    if (ir_is_constant(value) && (ins->op != IR_ST64 || is_displacement(as, value))) {
+        int32_t imm = (int32_t)ir_constant_value(as->ir, value);
+        x86_rmi(as, forms[kind].op_imm, 0, x86_address(as, ins->a), imm, forms[kind].size);
+    } else {
+        const struct ir_ins narrow = {.type = ins->op == IR_ST64 ? IR_I64 : IR_I32};
+        unsigned rv = jit_use(as, x86_narrow(as, &narrow, value), JIT_INTEGERS);
+        x86_rm(as, forms[kind].op, rv, x86_address(as, ins->a));
+    }
+    jit_done(as);
+}
+
+static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    jit_settle(as);
+    unsigned rv = jit_use(as, ins->b, JIT_FPS);
+    uint32_t op = X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x11);
+    struct x86_mem m = x86_address(as, ins->a);
+    if (x86_has(as, X86_AVX))
+        x86_vex_m(as, op, rv, 0, m);
+    else
+        x86_rm(as, op, rv, m);
+    jit_done(as);
+}
+
+/* ---- Atomics ---- */
+
+static void lock(struct jit_assembler *as)
+{
+    x86_bytes(as, "\xf0", 1);
+}
+
+/* lock xadd, xchg (locked by itself): the register has the operand and gets the old value. */
+static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    jit_settle(as);
+    unsigned r = jit_def(as, ref, JIT_INTEGERS & ~as->wanted);
+    struct x86_mem m = x86_address(as, ins->a);
+    if (ins->op == IR_AADD) {
+        x86_rm(as, X86(0, 1, 0xc1) | x86_width(ins), r, m);
+        lock(as);
+    } else {
+        x86_rm(as, X86_XCHG | x86_width(ins), r, m);
+    }
+    jit_use_as(as, ins->b, r);
+    jit_done(as);
+}
+
+/* What becomes of the old value in rax and the operand in `rv`, in rcx. */
+static void combine(struct jit_assembler *as, const struct ir_ins *ins, unsigned rv)
+{
+    static const uint8_t keep[] = {[IR_AMIN - IR_AMIN] = X86_G,
+                                   [IR_AMAX - IR_AMIN] = X86_L,
+                                   [IR_AMINU - IR_AMIN] = X86_A,
+                                   [IR_AMAXU - IR_AMIN] = X86_C};
+    uint32_t width = x86_width(ins);
+    if (ins->op >= IR_AMIN && ins->op <= IR_AMAXU) {
+        x86_rr(as, X86(0, 1, 0x40u | keep[ins->op - IR_AMIN]) | width, RCX, rv);
+        x86_rr(as, X86_ALU(ALU_CMP) | width, RCX, rv);
+    } else {
+        unsigned n = ins->op == IR_AAND ? ALU_AND : ins->op == IR_AOR ? ALU_OR : ALU_XOR;
+        x86_rr(as, X86_ALU(n) | width, RCX, rv);
+    }
+    x86_rr(as, X86_MOV | X86_W, RCX, RAX);
+}
+
+/* A loop around lock cmpxchg, the jump back over a distance that is known when its bytes are. */
+static void emit_compare_loop(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    const uint32_t rest = JIT_INTEGERS & ~JIT_REG(RAX) & ~JIT_REG(RCX);
+    jit_settle(as);
+    jit_def(as, ref, JIT_REG(RAX));
+    jit_clobber(as, JIT_REG(RCX));
+    unsigned rv = jit_use(as, ins->b, rest);
+    struct x86_mem m = {.base = (int8_t)jit_use(as, ins->a, rest), .index = -1, .guest = true};
+    uint8_t *end = as->hot;
+    x86_bytes(as, "\x75\x00", 2); /* jne to the loop's start */
+    uint8_t *distance = as->hot + 1;
+    x86_rm(as, X86(0, 1, 0xb1) | x86_width(ins), RCX, m);
+    lock(as);
+    combine(as, ins, rv);
+    if (as->left)
+        *distance = (uint8_t)(as->hot - end);
+    x86_rm(as, X86_MOV | x86_width(ins), RAX, m);
+    jit_done(as);
+}
+
+static void emit_compare_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    const struct ir_ins *values = ir_at(as->ir, ins->b);
+    jit_settle(as);
+    jit_def(as, ref, JIT_REG(RAX));
+    unsigned desired = jit_use(as, values->b, JIT_INTEGERS & ~JIT_REG(RAX));
+    struct x86_mem m = {
+        .base = (int8_t)jit_use(as, ins->a, JIT_INTEGERS & ~JIT_REG(RAX)), .index = -1, .guest = true};
+    x86_rm(as, X86(0, 1, 0xb1) | x86_width(ins), desired, m);
+    lock(as);
+    jit_use_as(as, values->a, RAX);
+    jit_done(as);
+}
+
+/* lock or $0, (return stack): cheaper than mfence, and as strong for ordinary memory. */
+static void emit_fence(struct jit_assembler *as)
+{
+    x86_bytes(as, "\xf0\x83\x0c\x24\x00", 5);
+}
+
+void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
+{
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    switch (ins->op) {
+    case IR_LDF: emit_load_fp(as, ref, ins); break;
+    case IR_ST8:
+    case IR_ST16:
+    case IR_ST32:
+    case IR_ST64: emit_store(as, ins); break;
+    case IR_STF: emit_store_fp(as, ins); break;
+    case IR_FENCE: emit_fence(as); break;
+    case IR_AXCHG:
+    case IR_AADD: emit_exchange(as, ref, ins); break;
+    case IR_ACAS: emit_compare_exchange(as, ref, ins); break;
+    case IR_AAND:
+    case IR_AOR:
+    case IR_AXOR:
+    case IR_AMIN:
+    case IR_AMAX:
+    case IR_AMINU:
+    case IR_AMAXU: emit_compare_loop(as, ref, ins); break;
+    default: emit_load(as, ref, ins); break;
+    }
+}

@@ -1,0 +1,322 @@
+/* Host code against the reference execution: units made by chance, with every way the back end can be made to choose registers. */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/util.h"
+#include "host/fpu.h"
+#include "jit/assembler.h"
+#include "jit/text.h"
+#include "jit/verify.h"
+#include "random_unit.h"
+
+enum { ROOM = 2 * JIT_UNIT_MAX, WINDOW = 4096, STACK = 64 << 10 };
+
+/* What the state register points to. */
+struct cpu {
+    uint64_t slots[IR_MAX_SLOTS];
+    uint32_t pending;
+    struct jit_state state;
+};
+
+/* As many pinned slots as there are pins, and some others. */
+enum { WIDE_INTEGER = 10, WIDE_FP = 13, WIDE_PINS = WIDE_INTEGER + WIDE_FP, WIDE_SLOTS = WIDE_PINS + 12 };
+static struct ir_slot wide_slots[WIDE_SLOTS];
+static char wide_names[WIDE_SLOTS][8];
+
+static void make_wide_slots(void)
+{
+    for (unsigned i = 0; i < WIDE_SLOTS; i++) {
+        bool fp = (i >= WIDE_INTEGER && i < WIDE_PINS) || i >= WIDE_SLOTS - 4;
+        unsigned pin = i < WIDE_INTEGER ? i + 1 : i < WIDE_PINS ? i - WIDE_INTEGER + 1 : 0;
+        snprintf(wide_names[i], sizeof(wide_names[i]), "%c%u", fp ? 'f' : 'x', i);
+        wide_slots[i] = (struct ir_slot){wide_names[i], (int32_t)(8 * i), fp ? IR_F64 : IR_I64, (uint8_t)pin};
+    }
+}
+
+struct bench {
+    struct jit_machine machine;
+    struct jit_assembler *as;
+    struct jit_thunks thunks;
+    struct jit_room room;
+    struct cpu *cpu;
+    uint8_t *window, *stack;
+    struct ir *ir, *copy;
+};
+
+static struct bench *running;
+static struct jit_fault fault;
+
+/* As an engine does. */
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t *g = uc->uc_mcontext.gregs;
+    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    const uint8_t *pc = (const uint8_t *)g[REG_RIP];
+    if (!running || pc < running->room.cold || pc >= running->room.cold + ROOM) {
+        signal(number, SIG_DFL);
+        return;
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        fault.integer[i] = (uint64_t)g[order[i]];
+        memcpy(&fault.fp[i], uc->uc_mcontext.fpregs->_xmm[i].element, sizeof(fault.fp[i]));
+    }
+    fault.pc = pc;
+    fault.address = (uint64_t)info->si_addr;
+    fault.host_signal = number;
+    g[REG_RIP] = (greg_t)running->thunks.fault;
+}
+
+/* cmocka has its own handler around each test. */
+static void catch_faults(void)
+{
+    static uint8_t stack[64 << 10];
+    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof(stack)}, NULL);
+    const struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigaction(SIGSEGV, &action, NULL);
+}
+
+static void *map(size_t size, int protection)
+{
+    void *at = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(at, MAP_FAILED);
+    return at;
+}
+
+static void bench_init(struct bench *b, const struct ir_machine *machine, struct jit_modes modes)
+{
+    *b = (struct bench){.ir = malloc(sizeof(struct ir)), .copy = malloc(sizeof(struct ir))};
+    b->machine = (struct jit_machine){.ir = *machine,
+                                      .state = offsetof(struct cpu, state),
+                                      .pending = offsetof(struct cpu, pending),
+                                      .calls = unit_calls,
+                                      .call_count = UNIT_CALLS};
+    b->cpu = calloc(1, sizeof(*b->cpu));
+    uint8_t *code = map(ROOM, PROT_READ | PROT_WRITE | PROT_EXEC);
+    b->room = (struct jit_room){code, code + ROOM, 0};
+    struct jit_room rest = b->room;
+    jit_make_thunks(&b->machine, modes, &rest, &b->thunks);
+    b->room.cold = rest.cold;
+    assert_int_equal(jit_assembler_new(&b->as, &b->machine, modes), 0);
+    b->stack = map(STACK, PROT_READ | PROT_WRITE);
+    b->window = map(2 * WINDOW, PROT_NONE);
+    assert_int_equal(mprotect(b->window, WINDOW, PROT_READ | PROT_WRITE), 0);
+    uint64_t *bottom = (uint64_t *)(void *)(b->stack + STACK) - 4;
+    *bottom = (uint64_t)b->thunks.underflow;
+    b->cpu->state.jumps[0].pc = 2; /* 0 would be found there */
+    b->cpu->state.return_base = b->cpu->state.return_sp = bottom;
+}
+
+static void bench_release(struct bench *b)
+{
+    munmap(b->window, 2 * WINDOW);
+    munmap(b->stack, STACK);
+    munmap(b->room.hot - ROOM, ROOM);
+    jit_assembler_free(b->as);
+    free(b->cpu);
+    free(b->ir);
+    free(b->copy);
+}
+
+static bool world_load(void *context, uint64_t address, unsigned size, uint64_t *value)
+{
+    const struct bench *b = context;
+    uint64_t offset = address - (uint64_t)b->window;
+    if (offset >= WINDOW)
+        return false;
+    memcpy(value, b->window + offset, size);
+    return true;
+}
+
+static bool world_store(void *context, uint64_t address, unsigned size, uint64_t value)
+{
+    const struct bench *b = context;
+    uint64_t offset = address - (uint64_t)b->window;
+    if (offset >= WINDOW)
+        return false;
+    memcpy(b->window + offset, &value, size);
+    return true;
+}
+
+static void show(const struct bench *b, uint64_t seed, const struct jit_result *r)
+{
+    struct buf text = {0};
+    ir_print(b->copy, &text);
+    fprintf(stderr, "seed %" PRIu64 "\n%.*s", seed, (int)text.length, text.data);
+    buf_release(&text);
+    const char *path = getenv("UNIT_CODE"); /* for objdump -D -b binary -m i386:x86-64 */
+    FILE *f = path ? fopen(path, "w") : NULL;
+    if (!f)
+        return;
+    fwrite(r->entry, 1, (size_t)(b->room.hot - r->entry), f);
+    fwrite(b->room.cold, 1, (size_t)(r->room.cold - b->room.cold), f);
+    fclose(f);
+    fprintf(stderr, "hot code in %s up to %#zx, then cold\n", path, (size_t)(b->room.hot - r->entry));
+}
+
+/* What the unit is to do, and what it did. */
+struct outcome {
+    uint64_t slots[IR_MAX_SLOTS];
+    uint8_t memory[WINDOW];
+    unsigned flags;
+    unsigned reason;
+    uint64_t pc, address;
+};
+
+static void expect(struct bench *b, const uint64_t *slots, struct outcome *o)
+{
+    const struct ir_world world = {world_load, world_store, b, unit_calls, 0x5a5a5a5a};
+    memcpy(o->slots, slots, sizeof(o->slots));
+    fpu_enter(FPU_NEAREST);
+    struct ir_ending e = ir_run(b->copy, &world, o->slots);
+    o->flags = fpu_leave();
+    memcpy(o->memory, b->window, WINDOW);
+    o->pc = e.pc;
+    o->address = e.address;
+    const struct ir_exit *exit = &b->copy->exits[e.exit];
+    if (e.kind == IR_FAULTED)
+        o->reason = JIT_FAULT;
+    else if (exit->kind == IR_EXIT_STOP)
+        o->reason = JIT_STOP + exit->reason;
+    else
+        o->reason = exit->kind == IR_EXIT_GO ? JIT_LINK : JIT_LOOKUP;
+}
+
+static void execute(struct bench *b, const uint64_t *slots, const struct jit_result *r, struct outcome *o)
+{
+    memcpy(b->cpu->slots, slots, sizeof(b->cpu->slots));
+    fault.pc = NULL;
+    running = b;
+    fpu_enter(FPU_NEAREST);
+    o->reason = b->thunks.enter(b->cpu, r->entry);
+    o->flags = fpu_leave();
+    running = NULL;
+    o->address = 0;
+    o->pc = o->reason == JIT_LINK ? r->sites[b->cpu->state.value].pc : b->cpu->state.value;
+    if (o->reason == JIT_FAULT) {
+        memcpy(b->ir, b->copy, sizeof(*b->ir));
+        assert_true(jit_recover(b->as, b->ir, &b->thunks, b->room, 0, &fault, b->cpu, &o->pc, &o->address));
+    }
+    memcpy(o->slots, b->cpu->slots, sizeof(o->slots));
+    memcpy(o->memory, b->window, WINDOW);
+}
+
+static bool same(const struct bench *b, const struct outcome *a, const struct outcome *c)
+{
+    bool flags = a->reason == JIT_FAULT || a->flags == c->flags;
+    return a->reason == c->reason && a->pc == c->pc && a->address == c->address && flags &&
+           !memcmp(a->slots, c->slots, b->machine.ir.slot_count * sizeof(uint64_t)) &&
+           !memcmp(a->memory, c->memory, WINDOW);
+}
+
+static void differ(const struct bench *b, uint64_t seed, const struct outcome *want,
+                   const struct outcome *got, const struct jit_result *r)
+{
+    show(b, seed, r);
+    fprintf(
+        stderr, "reason %u %u, pc %" PRIx64 " %" PRIx64 ", address %" PRIx64 " %" PRIx64 ", flags %x %x\n",
+        want->reason, got->reason, want->pc, got->pc, want->address, got->address, want->flags, got->flags);
+    for (unsigned i = 0; i < b->machine.ir.slot_count; i++)
+        if (want->slots[i] != got->slots[i])
+            fprintf(stderr, "%s: %" PRIx64 ", got %" PRIx64 "\n", b->machine.ir.slots[i].name, want->slots[i],
+                    got->slots[i]);
+    for (unsigned i = 0; i < WINDOW; i++)
+        if (want->memory[i] != got->memory[i])
+            fprintf(stderr, "memory %u: %x, got %x\n", i, want->memory[i], got->memory[i]);
+    fail_msg("host code differs from its meaning");
+}
+
+static void fill(struct bench *b, uint64_t *seed, uint64_t *slots)
+{
+    for (unsigned i = 0; i < b->machine.ir.slot_count; i++)
+        slots[i] = b->machine.ir.slots[i].type == IR_I64 ? random_value(seed) : random_float(seed);
+    for (unsigned i = 0; i < WINDOW; i += 8) {
+        uint64_t word = random_value(seed);
+        memcpy(b->window + i, &word, sizeof(word));
+    }
+}
+
+static void try_unit(struct bench *b, uint64_t seed, struct random_unit options)
+{
+    static struct outcome want, got;
+    static uint8_t memory[WINDOW];
+    uint64_t slots[IR_MAX_SLOTS] = {0};
+    struct jit_result r;
+    options.seed = seed;
+    options.window = (uint64_t)b->window;
+    options.window_size = WINDOW;
+    random_unit(b->ir, &b->machine.ir, 0x10000, &options);
+    memcpy(b->copy, b->ir, sizeof(*b->copy));
+    fill(b, &options.seed, slots);
+    memcpy(memory, b->window, WINDOW);
+    expect(b, slots, &want);
+    memcpy(b->window, memory, WINDOW);
+    jit_assemble(b->as, b->ir, &b->thunks, b->room, 0, &r);
+    if (!r.entry)
+        return; /* too large */
+    execute(b, slots, &r, &got);
+    if (!same(b, &want, &got))
+        differ(b, seed, &want, &got, &r);
+}
+
+static void try_units(const struct ir_machine *machine, struct jit_modes modes, struct random_unit options,
+                      unsigned count)
+{
+    struct bench b;
+    catch_faults();
+    bench_init(&b, machine, modes);
+    for (uint64_t i = 0; i < count; i++) {
+        options.length = 4 + (unsigned)(i % 60);
+        try_unit(&b, (i + 1) * 0x9e3779b97f4a7c15u | 1, options);
+    }
+    bench_release(&b);
+}
+
+static const struct ir_machine wide_machine = {wide_slots, WIDE_SLOTS, WIDE_PINS};
+
+#define MODES(name, ...)                                                  \
+    static void name(void **state)                                        \
+    {                                                                     \
+        (void)state;                                                      \
+        const struct jit_modes modes = {__VA_ARGS__};                     \
+        bool fma = !modes.baseline && fpu_has_fma();                      \
+        const struct random_unit integers = {0}, all = {.floating = true, \
+                                                        .memory = true,   \
+                                                        .calls = true,    \
+                                                        .fused = fma,     \
+                                                        .faults = true};  \
+        const unsigned count = 4000;                                      \
+        try_units(&unit_machine, modes, integers, count);                 \
+        try_units(&unit_machine, modes, all, count);                      \
+        try_units(&wide_machine, modes, integers, count);                 \
+        try_units(&wide_machine, modes, all, count);                      \
+    }
+MODES(test_usual, .no_chain = false)
+MODES(test_baseline, .baseline = true)
+MODES(test_random_registers, .random = 12345)
+MODES(test_few_registers, .few_registers = true)
+MODES(test_no_returns, .no_returns = true, .no_chain = true)
+
+int main(void)
+{
+    make_wide_slots();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_usual),
+        cmocka_unit_test(test_baseline),
+        cmocka_unit_test(test_random_registers),
+        cmocka_unit_test(test_few_registers),
+        cmocka_unit_test(test_no_returns),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,246 @@
+/* The code cache with units made by hand: a unit is
+ *
+ *   hot   entry: mov eax, VALUE; jmp link (or ret)          cold   stub: mov eax, STUB | link's number; ret
+ *
+ * so that calling its entry tells where its links lead. A buried one returns DEAD. */
+#include "jit/cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { STUB = 1 << 30, DEAD = -1, HOT_BYTES = 16, COLD_BYTES = 16, VALUE_BYTES = 5 };
+
+void __wrap_jit_bury(uint8_t *entry);
+
+static uint8_t *put_value(uint8_t *at, int value)
+{
+    *at = 0xb8; /* mov eax, value */
+    memcpy(at + 1, &value, sizeof(value));
+    return at + VALUE_BYTES;
+}
+
+void __wrap_jit_bury(uint8_t *entry)
+{
+    *put_value(entry, DEAD) = 0xc3;
+}
+
+typedef int function(void);
+
+static int call(const struct jit_unit *unit)
+{
+    function *f;
+    memcpy(&f, &unit->entry, sizeof(f));
+    return f();
+}
+
+struct fixture {
+    struct jit_cache *cache;
+    unsigned evicted, released;
+};
+
+static void on_evicted(void *context, struct jit_unit *unit)
+{
+    assert_false(unit->dead);
+    ((struct fixture *)context)->evicted++;
+}
+
+static void on_released(void *context, struct jit_unit *unit)
+{
+    (void)unit;
+    ((struct fixture *)context)->released++;
+}
+
+static const struct jit_cache_ops ops = {.evicted = on_evicted, .released = on_released};
+
+static void start(struct fixture *f, size_t size)
+{
+    *f = (struct fixture){.cache = NULL};
+    assert_int_equal(jit_cache_new(&f->cache, size, &ops, f, NULL), 0);
+}
+
+/* A unit of `size` bytes of hot code that returns `value` or, with a link, follows it; NULL: no room. */
+static struct jit_unit *add(struct fixture *f, uint64_t pc, int value, bool link, size_t size)
+{
+    struct jit_room room;
+    unsigned first;
+    if (!jit_cache_room(f->cache, &room, &first))
+        return NULL;
+    uint8_t *entry = room.hot - size, *stub = room.cold;
+    *put_value(stub, STUB | (int)first) = 0xc3;
+    uint8_t *at = put_value(entry, value);
+    *at = link ? 0xe9 : 0xc3;
+    const struct jit_site site = {
+        .field = at + 1 + room.to_exec, .stub = stub + room.to_exec, .pc = pc + 1000};
+    jit_patch(at + 1, room.to_exec, site.stub);
+    const struct jit_result made = {
+        .room = {room.cold + COLD_BYTES, entry, room.to_exec},
+        .entry = entry + room.to_exec,
+        .site_count = link,
+        .sites = &site,
+    };
+    struct jit_unit *unit = jit_cache_add(f->cache, &room, &made, pc, NULL);
+    assert_non_null(unit);
+    assert_int_equal(unit->first_site, first);
+    return unit;
+}
+
+static void links_are_tied_and_untied(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 0);
+    struct jit_unit *a = add(&f, 0x1000, 1, true, HOT_BYTES), *b = add(&f, 0x2000, 2, false, HOT_BYTES),
+                    *c = add(&f, 0x3000, 3, true, HOT_BYTES);
+    assert_int_equal(call(a), STUB | (int)a->first_site);
+    assert_int_equal(jit_cache_link_pc(f.cache, c->first_site), 0x3000 + 1000);
+    jit_cache_tie(f.cache, a->first_site, b);
+    jit_cache_tie(f.cache, c->first_site, a);
+    assert_int_equal(call(a), 2);
+    assert_int_equal(call(c), 2);
+    jit_cache_kill(f.cache, b);
+    assert_int_equal(call(b), DEAD);
+    assert_int_equal(call(c), STUB | (int)a->first_site);
+    jit_cache_tie(f.cache, a->first_site, b); /* a hart was late */
+    assert_int_equal(call(a), STUB | (int)a->first_site);
+    jit_cache_tie(f.cache, a->first_site, a); /* to itself */
+    jit_cache_kill(f.cache, a);
+    assert_int_equal(call(a), DEAD);
+    assert_int_equal(call(c), STUB | (int)c->first_site);
+    assert_int_equal(jit_cache_stats(f.cache).tied, 3);
+    jit_cache_free(f.cache);
+    assert_int_equal(f.released, 3);
+}
+
+static void link_can_change_its_end(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 0);
+    struct jit_unit *a = add(&f, 0x1000, 1, true, HOT_BYTES), *b = add(&f, 0x2000, 2, false, HOT_BYTES),
+                    *c = add(&f, 0x2000, 3, false, HOT_BYTES);
+    jit_cache_tie(f.cache, a->first_site, b);
+    jit_cache_tie(f.cache, a->first_site, c);
+    assert_int_equal(call(a), 3);
+    jit_cache_kill(f.cache, b);
+    assert_int_equal(call(a), 3);
+    jit_cache_kill(f.cache, c);
+    assert_int_equal(call(a), STUB | (int)a->first_site);
+    jit_cache_free(f.cache);
+}
+
+static void addresses_lead_to_units(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct jit_unit *units[40];
+    start(&f, 0);
+    for (unsigned i = 0; i < 40; i++)
+        units[i] = add(&f, i, (int)i, true, HOT_BYTES + 2 * i);
+    for (unsigned i = 0; i < 40; i++) {
+        const struct jit_room *room = &units[i]->room;
+        assert_ptr_equal(jit_cache_locate(f.cache, units[i]->entry), units[i]);
+        assert_ptr_equal(jit_cache_locate(f.cache, room->hot - 1 + room->to_exec), units[i]);
+        assert_ptr_equal(jit_cache_locate(f.cache, room->cold + room->to_exec), units[i]);
+        assert_ptr_equal(jit_cache_locate(f.cache, room->cold + COLD_BYTES - 1 + room->to_exec), units[i]);
+    }
+    const struct jit_room *last = &units[39]->room;
+    assert_null(jit_cache_locate(f.cache, last->cold + COLD_BYTES + last->to_exec));
+    assert_null(jit_cache_locate(f.cache, units[39]->entry - 1));
+    assert_null(jit_cache_locate(f.cache, jit_cache_shared(f.cache).cold + last->to_exec));
+    assert_null(jit_cache_locate(f.cache, &f));
+    assert_true(jit_cache_holds(f.cache, units[0]->entry));
+    assert_false(jit_cache_holds(f.cache, &f));
+    jit_cache_free(f.cache);
+}
+
+/* Four chunks; the oldest dies when the last one is begun, and is used again. */
+static void oldest_chunk_dies(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, (size_t)512 << 10);
+    struct jit_unit *first = add(&f, 0, 0, true, 40000), *unit = first, *at_low = NULL;
+    unsigned count = 1;
+    while (!jit_cache_is_low(f.cache)) {
+        unit = add(&f, count, (int)count, true, 40000);
+        assert_non_null(unit);
+        count++;
+    }
+    at_low = unit;
+    jit_cache_tie(f.cache, at_low->first_site, first);
+    assert_int_equal(call(at_low), STUB | (int)first->first_site);
+    jit_cache_tie(f.cache, first->first_site, at_low);
+    int chunk = jit_cache_evict(f.cache);
+    assert_int_equal(chunk, 0);
+    assert_int_equal(call(first), DEAD);
+    assert_int_equal(call(at_low), STUB | (int)at_low->first_site);
+    assert_in_range(f.evicted, 1, count - 1);
+    assert_int_equal(f.released, 0);
+    assert_false(jit_cache_is_low(f.cache)); /* one is on its way */
+    unsigned evicted = f.evicted;
+    while (add(&f, count, 0, true, 40000))
+        count++;
+    jit_cache_reuse(f.cache, chunk);
+    assert_int_equal(f.released, evicted);
+    jit_cache_kill(f.cache, at_low); /* the dead chunk's links are no longer in its list */
+    assert_int_equal(call(at_low), DEAD);
+    unit = add(&f, 77, 78, false, HOT_BYTES);
+    assert_int_equal(call(unit), 78);
+    assert_ptr_equal(jit_cache_locate(f.cache, unit->entry), unit);
+    assert_int_equal(jit_cache_stats(f.cache).evictions, 1);
+    jit_cache_free(f.cache);
+    assert_int_equal(f.released, count + 1);
+}
+
+/* The smallest cache is one chunk: all of it dies at once. */
+static void single_chunk_is_flushed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 1);
+    unsigned count = 0;
+    assert_true(!jit_cache_is_low(f.cache));
+    while (add(&f, count, (int)count, true, 40000))
+        count++;
+    assert_in_range(count, 1, 8);
+    assert_true(jit_cache_is_low(f.cache));
+    assert_int_equal(jit_cache_evict(f.cache), 0);
+    assert_int_equal(f.evicted, count);
+    assert_int_equal(jit_cache_evict(f.cache), -1);
+    assert_null(add(&f, 0, 0, false, HOT_BYTES));
+    jit_cache_reuse(f.cache, 0);
+    assert_non_null(add(&f, 0, 0, false, HOT_BYTES));
+    jit_cache_free(f.cache);
+}
+
+static void links_fill_a_chunk(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 0);
+    struct jit_unit *unit, *last = NULL;
+    unsigned seen = 0;
+    do {
+        unit = add(&f, seen, 1, true, HOT_BYTES);
+        if (last)
+            jit_cache_tie(f.cache, last->first_site, unit);
+        last = unit;
+    } while (++seen < 100000);
+    assert_int_equal(call(unit), STUB | (int)unit->first_site);
+    assert_true(unit->first_site >> 16 > 0);
+    jit_cache_free(f.cache);
+    assert_int_equal(f.released, seen);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(links_are_tied_and_untied), cmocka_unit_test(link_can_change_its_end),
+        cmocka_unit_test(addresses_lead_to_units),   cmocka_unit_test(oldest_chunk_dies),
+        cmocka_unit_test(single_chunk_is_flushed),   cmocka_unit_test(links_fill_a_chunk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
