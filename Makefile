@@ -22,6 +22,7 @@ run: run-deps all
 	@tools/demo $(B)/guise
 
 test: test-deps all
+	@test -d $(B)/tests/unit || { meson setup --reconfigure $(B) && ninja -C $(B); }
 	@tools/run-tests $(B)
 
 check:

@@ -22,6 +22,7 @@ enum {
     OPT_FAKE_IDS,
     OPT_IDS,
     OPT_MONITOR_FD,
+    OPT_REPORT_FD,
 };
 
 static const struct option options[] = {
@@ -42,6 +43,7 @@ static const struct option options[] = {
     {"fake-ids", no_argument, NULL, OPT_FAKE_IDS},
     {"ids", required_argument, NULL, OPT_IDS},
     {"monitor-fd", required_argument, NULL, OPT_MONITOR_FD},
+    {"report-fd", required_argument, NULL, OPT_REPORT_FD},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -165,7 +167,7 @@ const struct verb verb_run = {
         "  --dump=LIST          translated code as it is made: guest, ir, host\n"
         "\n"
         "Used by Guise itself when a program executes another: --execfn PATH, --fake-ids,\n"
-        "--ids LIST, --monitor-fd N.\n"
+        "--ids LIST, --monitor-fd N, --report-fd N.\n"
         "\n"
         "Exit status: the program's own; 2 wrong usage, 125 an error of Guise, 126 the program cannot be run,\n"
         "127 it is not found.\n"
@@ -173,6 +175,6 @@ const struct verb verb_run = {
         "Examples:\n"
         "  guise run ./hello world\n"
         "  guise run -L /usr/riscv64-linux-gnu ./dynamic\n"
-        "  guise run --root debian:trixie --bind \"$PWD:/work\" --cwd /work make\n",
+        "  guise run --root debian:trixie --bind \"$PWD:/work\" --cwd /work bash\n",
     .run = run,
 };

@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "process/ids.h"
+#include "process/own_fds.h"
 #include "process/program.h"
 #include "process/serve.h"
 #include "process/signal.h"
@@ -180,11 +181,10 @@ static int64_t run_monitor(struct thread *t, struct execution *x)
         return -ENOEXEC;
     fill_monitor_argv(p, x);
     signal_exec_prepare(t);
-    /* The new monitor goes on with the descriptor. The lock: one call that fails must not take it from another. */
     pthread_mutex_lock(&p->lock);
-    fcntl(fd, F_SETFD, 0);
+    own_fds_inherit(p, true);
     int64_t result = host_call(t, SYS_execveat, fd, "", x->monitor_argv, x->envp, AT_EMPTY_PATH);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    own_fds_inherit(p, false);
     pthread_mutex_unlock(&p->lock);
     signal_exec_failed(t);
     return result;

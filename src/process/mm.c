@@ -151,7 +151,6 @@ int mm_new(struct mm **out, unsigned bits, struct guise_error *err)
     struct mm *mm = calloc(1, sizeof(*mm));
     if (!mm)
         return error_set(err, GUISE_E_NOMEM, "no memory for an address space");
-    mm->references = 1;
     mm->limit = (uint64_t)1 << (bits - 1);
     mm->low = LOWEST;
     pthread_mutex_init(&mm->lock, NULL);
@@ -166,15 +165,9 @@ int mm_new(struct mm **out, unsigned bits, struct guise_error *err)
     return 0;
 }
 
-struct mm *mm_get(struct mm *mm)
+void mm_free(struct mm *mm)
 {
-    atomic_fetch_add(&mm->references, 1);
-    return mm;
-}
-
-void mm_put(struct mm *mm)
-{
-    if (!mm || atomic_fetch_sub(&mm->references, 1) > 1)
+    if (!mm)
         return;
     if (mm->base)
         munmap((void *)mm->base, mm->limit);

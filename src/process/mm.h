@@ -5,7 +5,7 @@
  * are: the monitor itself lives above the guest's limit, and the whole guest range is reserved at start, so no mapping of
  * one can land on the other. Guest PROT_EXEC is kept here only: guest pages are never executable for the host.
  *
- * Threads: every function takes the lock inside. Lifetime: mm_new() ... mm_put(); vfork children share it (mm_get).
+ * Threads: every function takes the lock inside. Lifetime: mm_new() ... mm_free(); vfork children use their parent's.
  * Source: mmap(2), mremap(2), brk(2); Linux riscv address space layout. */
 #ifndef PROCESS_MM_H
 #define PROCESS_MM_H
@@ -43,8 +43,7 @@ struct mm;
 
 /* An empty address space of 2^bits bytes (39..46; the user half of the corresponding Sv mode: 39 gives 2^38). */
 int mm_new(struct mm **out, unsigned bits, struct guise_error *err);
-struct mm *mm_get(struct mm *mm);
-void mm_put(struct mm *mm);
+void mm_free(struct mm *mm);
 
 uint64_t mm_base(const struct mm *mm);  /* hva of gva 0 */
 uint64_t mm_limit(const struct mm *mm); /* first gva that is not the guest's; bytes */

@@ -9,13 +9,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 
 #define MM_NAMES 16
 
 struct mm {
-    _Atomic unsigned references;
     pthread_mutex_t lock;
     uint64_t base, limit;
     uint64_t low;    /* addresses below cannot be mapped: the host's mmap_min_addr */
@@ -60,9 +58,6 @@ uint64_t mm_mapped_until(const struct mm *mm, uint64_t start, uint64_t end);
 
 /* Ends a change: releases the lock, then tells the code if executable memory was touched. */
 void mm_unlock_changed(struct mm *mm, bool executable, uint64_t start, uint64_t end);
-
-/* Makes a range a hole for the host; the caller removes its regions. Returns 0 or -errno. */
-int mm_vacate(struct mm *mm, uint64_t start, uint64_t end);
 
 /* Unmaps a range: host and regions. Returns 0 or -errno. */
 int mm_unmap(struct mm *mm, uint64_t start, uint64_t end);

@@ -25,7 +25,8 @@
 
 /* ---- Holes ---- */
 
-int mm_vacate(struct mm *mm, uint64_t start, uint64_t end)
+/* Makes a range a hole for the host; the caller removes its regions. Returns 0 or -errno. */
+static int vacate(struct mm *mm, uint64_t start, uint64_t end)
 {
     start = MAX(start, mm->low);
     if (start >= end)
@@ -44,7 +45,7 @@ int mm_unmap(struct mm *mm, uint64_t start, uint64_t end)
         return 0;
     if (!regions_reserve(&mm->regions, 2))
         return -ENOMEM;
-    int status = mm_vacate(mm, start, end);
+    int status = vacate(mm, start, end);
     if (!status)
         regions_remove(&mm->regions, start, end);
     return status;
@@ -58,7 +59,7 @@ void mm_recover(struct mm *mm, uint64_t start, uint64_t end)
         return;
     if (!msync(mm_host(mm, start), end - start, MS_ASYNC))
         return;
-    mm_vacate(mm, start, end);
+    vacate(mm, start, end);
     regions_remove(&mm->regions, start, end);
 }
 
@@ -321,7 +322,7 @@ static int64_t move(struct mm *mm, const struct move *m)
         mm_recover(mm, m->to, m->to + m->length);
     } else {
         if (!m->keep)
-            mm_vacate(mm, m->old, m->old + m->old_length);
+            vacate(mm, m->old, m->old + m->old_length);
         move_regions(mm, m, pieces, count);
     }
     free(pieces);
@@ -340,7 +341,7 @@ static bool grow_in_place(struct mm *mm, uint64_t old, uint64_t old_length, uint
     if (mm->reserved)
         munmap(mm_host(mm, end), new_end - end);
     if (mremap(mm_host(mm, old), old_length, length, 0) == MAP_FAILED) {
-        mm_vacate(mm, end, new_end);
+        vacate(mm, end, new_end);
         return false;
     }
     added.start = end;

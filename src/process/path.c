@@ -19,21 +19,26 @@ int path_open_in_root(int root_fd, const char *path, int flags)
     return fd < 0 ? -errno : (int)fd;
 }
 
+bool path_of_fd(int fd, char path[PATH_SIZE])
+{
+    char link[32];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, PATH_SIZE - 1);
+    path[length > 0 ? length : 0] = 0;
+    return length > 0;
+}
+
 void path_resolve(const struct process *p, char *path)
 {
-    char link[32], real[PATH_SIZE];
+    char real[PATH_SIZE];
     if (p->sysroot_fd < 0 || *path != '/')
         return;
     int fd = path_open_in_root(p->sysroot_fd, path, O_PATH);
     if (fd < 0)
         return;
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, real, sizeof(real) - 1);
+    bool known = path_of_fd(fd, real);
     close(fd);
-    if (length <= 0)
-        return;
-    real[length] = 0;
     /* A link to nowhere in particular (a file that was just removed) is not a path. */
-    if (*real == '/' && !access(real, F_OK))
-        memcpy(path, real, (size_t)length + 1);
+    if (known && *real == '/' && !access(real, F_OK))
+        strcpy(path, real);
 }

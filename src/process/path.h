@@ -13,4 +13,7 @@ void path_resolve(const struct process *p, char *path);
 /* Opens a path with all its symbolic links resolved as if `root_fd` (O_PATH) were the root. A descriptor or -errno. */
 int path_open_in_root(int root_fd, const char *path, int flags);
 
+/* What a descriptor is open on, as the kernel names it, which need not be a path. False when it cannot say. */
+bool path_of_fd(int fd, char path[PATH_SIZE]);
+
 #endif

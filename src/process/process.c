@@ -103,13 +103,11 @@ static int open_program(struct process *p, struct program *program, struct guise
     return program->fd < 0 ? find_failed(config, errno, err) : 0;
 }
 
-/* What /proc/self/exe leads to. */
-static char *path_of(int fd, const char *otherwise)
+/* What /proc/self/exe leads to. Returns owned, NULL when memory is short. */
+static char *exe_of(const struct program *program)
 {
-    char link[32], path[PATH_SIZE];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof(path) - 1);
-    return length > 0 ? strndup(path, (size_t)length) : strdup(otherwise);
+    char path[PATH_SIZE];
+    return strdup(path_of_fd(program->fd, path) ? path : program->path);
 }
 
 /* ---- Names for the host's ps and top ---- */
@@ -208,7 +206,7 @@ static int prepare(struct process *p, struct thread **thread, struct guise_error
         program_release(&program);
         return status;
     }
-    p->exe = path_of(program.fd, program.path);
+    p->exe = exe_of(&program);
     program_release(&program);
     struct thread *t = p->exe ? thread_new(p, NULL, p->inherited_mask) : NULL;
     if (!t)
@@ -224,7 +222,7 @@ static void process_free(struct process *p, const struct process_config *config)
 {
     if (p->code)
         code_free(p->code);
-    mm_put(p->mm);
+    mm_free(p->mm);
     if (p->sysroot_fd >= 0)
         close(p->sysroot_fd);
     if (p->config != config) {
@@ -246,6 +244,7 @@ int process_exec(const struct process_config *config, struct guise_error *err)
     p->config = config;
     p->sysroot_fd = -1;
     p->start_ns = now_ns();
+    p->several = config->report_is_shared;
     pthread_mutex_init(&p->lock, NULL);
     signal_start_process(p); /* a fault while the program is loaded is that of its file */
     int status = prepare(p, &t, err);

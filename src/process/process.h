@@ -39,6 +39,8 @@ struct process_config {
     int monitor_fd; /* O_PATH descriptor of this program's file, for execveat() on execve() of the guest */
     char **
         monitor_argv; /* NULL-terminated: "guise", "run" and the options that a re-executed monitor needs, up to "--" */
+    int report_fd;         /* where --strace and --stats write, or -1 */
+    bool report_is_shared; /* programs that were executed before this one have written there */
     void (*started)(
         void *context); /* called when the program is loaded, before its first instruction; or NULL */
     void *started_context;
@@ -82,7 +84,6 @@ struct guest_limit {
 };
 
 struct thread;
-struct strace;
 
 struct process {
     const struct process_config *config;
@@ -108,10 +109,10 @@ struct process {
     uint64_t inherited_mask;                        /* the first thread's */
     struct guest_ids ids;                           /* under `lock` */
     struct guest_limit stack_limit;                 /* under `lock` */
-    struct strace *_Atomic strace;                  /* owned; NULL until --strace writes its first line */
-    int exit_status; /* of the first thread, once it has ended: the process's, however the others end */
-    bool forked;     /* made by fork(): nobody asked for its statistics */
-    bool vforked;    /* this struct is a vfork child's copy: mm and code are the parent's */
+    int exit_status;      /* of the first thread, once it has ended: the process's, however the others end */
+    bool forked;          /* made by fork(): nobody asked for its statistics */
+    _Atomic bool several; /* there is or was another thread or process: lines of --strace tell which */
+    bool vforked;         /* this struct is a vfork child's copy: mm and code are the parent's */
 };
 
 /* A system call that a signal has stopped; pc and a0 are still as at the call. What becomes of it if a handler runs;

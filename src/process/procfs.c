@@ -221,20 +221,32 @@ static pid_t process_of_path(char *path)
 /* The process whose directory this is; 0: none. */
 static pid_t process_of(int directory)
 {
-    char link[32], real[PATH_SIZE];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
-    ssize_t length = readlink(link, real, sizeof(real) - 1);
-    if (length <= 0)
-        return 0;
-    real[length] = 0;
-    return process_of_path(real);
+    char path[PATH_SIZE];
+    return path_of_fd(directory, path) ? process_of_path(path) : 0;
+}
+
+static bool is_in_proc(int fd)
+{
+    struct statfs fs;
+    return !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+bool procfs_lists_own_fds(int fd)
+{
+    char path[PATH_SIZE];
+    if (!is_in_proc(fd) || !path_of_fd(fd, path))
+        return false;
+    char *name = strrchr(path, '/');
+    if (!name || (strcmp(name, "/fd") && strcmp(name, "/fdinfo")))
+        return false;
+    *name = 0;
+    return process_of_path(path) == getpid();
 }
 
 static bool is_place(int directory, const struct entry *e)
 {
-    struct statfs fs;
     struct stat st;
-    if (fstatfs(directory, &fs) || fs.f_type != PROC_SUPER_MAGIC)
+    if (!is_in_proc(directory))
         return false;
     if (e->place == PLACE_ROOT)
         return !fstat(directory, &st) && st.st_ino == 1;

@@ -15,6 +15,9 @@ bool procfs_open(struct process *p, int dirfd, const char *path, int flags, int6
 bool procfs_readlink(struct process *p, int dirfd, const char *path, char *target, size_t size,
                      int64_t *result);
 
+/* Is it a directory of /proc that lists this process's descriptors? */
+bool procfs_lists_own_fds(int fd);
+
 /* If `path` is such a link: stores the path to use instead when a file is opened, executed or looked at through it. */
 bool procfs_follow(struct process *p, int dirfd, const char *path, char target[PATH_SIZE]);
 

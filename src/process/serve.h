@@ -49,7 +49,4 @@ int path_from_guest(const struct thread *t, char *path, uint64_t gva);
  * guest's, and with a sysroot the file is taken from there when it has it. */
 int existing_path_from_guest(const struct thread *t, int dirfd, char *path, uint64_t gva);
 
-/* Is it a descriptor of the monitor's own, which the guest must not see? */
-bool fd_hidden(const struct process *p, int fd);
-
 #endif

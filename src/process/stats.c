@@ -8,7 +8,6 @@
 #include <jansson.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 struct stats {
     uint64_t instructions, syscalls;
@@ -178,6 +177,6 @@ void process_print_stats(struct process *p)
         print_json(&rows, &out);
     else
         print_text(&rows, &out);
-    host_call_now(SYS_write, STDERR_FILENO, out.data, out.length);
+    host_call_now(SYS_write, p->config->report_fd, out.data, out.length);
     buf_release(&out);
 }

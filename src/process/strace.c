@@ -8,58 +8,16 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "process/guest_abi.h"
 
 enum {
-    STRACE_FD =
-        1009, /* out of the way of guests; the same in every monitor, so that one can hand it to the next */
     SHOWN_BYTES = 32, /* of a string or buffer */
     SHOWN_ELEMENTS = 16,
 };
-
-/* ---- The descriptor ---- */
-
-static bool is_inherited(void)
-{
-    int flags = fcntl(STRACE_FD, F_GETFD);
-    return flags >= 0 && !(flags & FD_CLOEXEC) && fcntl(STRACE_FD, F_SETFD, FD_CLOEXEC) == 0;
-}
-
-static struct strace *strace_new(void)
-{
-    struct strace *s = calloc(1, sizeof *s);
-    if (!s)
-        return NULL;
-    s->several = is_inherited();
-    s->owned = s->several || dup3(STDERR_FILENO, STRACE_FD, O_CLOEXEC) == STRACE_FD;
-    s->fd = s->owned ? STRACE_FD : STDERR_FILENO;
-    return s;
-}
-
-static struct strace *strace_get(struct process *p)
-{
-    struct strace *s = p->strace;
-    if (s)
-        return s;
-    pthread_mutex_lock(&p->lock);
-    s = p->strace;
-    if (!s)
-        p->strace = s = strace_new();
-    pthread_mutex_unlock(&p->lock);
-    return s;
-}
-
-void strace_inherit(const struct process *p, bool inherit)
-{
-    if (strace_fd(p) >= 0)
-        fcntl(strace_fd(p), F_SETFD, inherit ? 0 : FD_CLOEXEC);
-}
 
 /* ---- Text ---- */
 
@@ -93,16 +51,14 @@ static __attribute__((format(printf, 2, 3))) void add_end(struct strace_line *li
 
 static void write_line(const struct strace_line *line, struct thread *t)
 {
-    const struct strace *s = strace_get(t->process);
+    const struct process *p = t->process;
     char prefix[32] = "";
-    if (!s)
-        return;
-    if (s->several || t->process->thread_count > 1)
+    if (p->several || p->thread_count > 1)
         snprintf(prefix, sizeof prefix, "[pid %5d] ", t->tid);
     const struct iovec parts[] = {{prefix, strlen(prefix)},
                                   {(char *)(uintptr_t)line->text, line->length},
                                   {(char *)(uintptr_t) "\n", 1}};
-    host_call_now(SYS_writev, s->fd, parts, ARRAY_SIZE(parts));
+    host_call_now(SYS_writev, p->config->report_fd, parts, ARRAY_SIZE(parts));
 }
 
 /* ---- Values ---- */
@@ -486,9 +442,8 @@ void strace_enter(struct strace_line *line, struct thread *t, const struct sysca
     line->length = line->shown = 0;
     add_name(line, t, row);
     add_arguments(line, t, row, args, true, 0);
-    struct strace *s = strace_get(t->process);
-    if (s && makes_process(row))
-        s->several = true;
+    if (makes_process(row))
+        t->process->several = true;
     if (!never_returns(row) && !may_become_another(row))
         return;
     add_end(line, never_returns(row) ? ") = ?" : " <unfinished ...>");

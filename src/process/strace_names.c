@@ -50,6 +50,9 @@ static const struct name at_names[] = {
     {0x4000, "AT_STATX_DONT_SYNC"},
 };
 
+static const struct name at_access_names[] = {NAME(AT_SYMLINK_NOFOLLOW), NAME(AT_EACCESS),
+                                              NAME(AT_EMPTY_PATH)};
+
 static const struct name access_names[] = {NAME(R_OK), NAME(W_OK), NAME(X_OK)};
 
 static const struct name prot_names[] = {NAME(PROT_READ), NAME(PROT_WRITE), NAME(PROT_EXEC),
@@ -228,6 +231,7 @@ struct name_set {
 static const struct name_set sets[NAMES_COUNT] = {
     [NAMES_OPEN] = SET(open_names, O_ACCMODE, NULL),
     [NAMES_AT] = SET(at_names, 0, NULL),
+    [NAMES_AT_ACCESS] = SET(at_access_names, 0, NULL),
     [NAMES_ACCESS] = SET(access_names, 0, "F_OK"),
     [NAMES_PROT] = SET(prot_names, 0, "PROT_NONE"),
     [NAMES_MAP] = SET(map_names, MAP_TYPE, NULL),

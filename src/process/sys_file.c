@@ -1,7 +1,7 @@
 /* Descriptors: open, close, fcntl. */
+#include "process/own_fds.h"
 #include "process/procfs.h"
 #include "process/serve.h"
-#include "process/strace.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -72,26 +72,14 @@ int64_t call_close(struct thread *t, const struct sysargs *args)
     return result == -EINTR ? 0 : result;
 }
 
-/* The lowest descriptor of the monitor's in [first, last], or -1. */
-static int64_t first_hidden(const struct process *p, uint64_t first, uint64_t last)
-{
-    const int hidden[] = {p->config->monitor_fd, p->sysroot_fd, strace_fd(p)};
-    int64_t lowest = -1;
-    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
-        if (hidden[i] >= 0 && (uint64_t)hidden[i] >= first && (uint64_t)hidden[i] <= last &&
-            (lowest < 0 || hidden[i] < lowest))
-            lowest = hidden[i];
-    return lowest;
-}
-
 int64_t call_close_range(struct thread *t, const struct sysargs *args)
 {
     uint64_t first = (uint32_t)args->a[0], last = (uint32_t)args->a[1];
-    int64_t hidden, result = first > last ? -EINVAL : 0;
-    while (!result && (hidden = first_hidden(t->process, first, last)) >= 0) {
-        if ((uint64_t)hidden > first)
-            result = host_call_now(SYS_close_range, first, hidden - 1, args->a[2]);
-        first = (uint64_t)hidden + 1;
+    int64_t own, result = first > last ? -EINVAL : 0;
+    while (!result && (own = own_fd_between(t->process, first, last)) >= 0) {
+        if ((uint64_t)own > first)
+            result = host_call_now(SYS_close_range, first, own - 1, args->a[2]);
+        first = (uint64_t)own + 1;
     }
     if (result || first > last)
         return result;

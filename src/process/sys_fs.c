@@ -1,9 +1,13 @@
-/* What files are: stat, access, readlink, chown. */
+/* What files are: stat, access, readlink, chown; what is in directories. */
 #include "process/guest_abi.h"
+#include "process/own_fds.h"
 #include "process/procfs.h"
 #include "process/serve.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -162,4 +166,46 @@ int64_t call_fchownat(struct thread *t, const struct sysargs *args)
 int64_t call_fchown(struct thread *t, const struct sysargs *args)
 {
     return forgive_owner(t, host_call(t, SYS_fchown, (int)args->a[0], args->a[1], args->a[2]));
+}
+
+/* ---- Directories ---- */
+
+/* Takes the monitor's descriptors out of directory entries. Returns how many bytes are left. */
+static size_t drop_own_fds(const struct process *p, char *entries, size_t size)
+{
+    size_t kept = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+        length = entry->d_reclen;
+        if (isdigit((unsigned char)entry->d_name[0]) && own_fd(p, atoi(entry->d_name)))
+            continue;
+        memmove(entries + kept, entry, length);
+        kept += length;
+    }
+    return kept;
+}
+
+/* No entries at all would mean the end of the directory. */
+static int64_t list_own_fds(struct thread *t, int fd, uint64_t gva, uint32_t size)
+{
+    _Alignas(struct dirent64) char entries[4096];
+    int64_t result;
+    size_t kept = 0;
+    do {
+        result = host_call(t, SYS_getdents64, fd, entries, MIN(size, sizeof entries));
+        if (result > 0)
+            kept = drop_own_fds(t->process, entries, (size_t)result);
+    } while (result > 0 && !kept);
+    if (result <= 0)
+        return result;
+    return copy_to_guest(t, gva, entries, kept) ? -EFAULT : (int64_t)kept;
+}
+
+int64_t call_getdents64(struct thread *t, const struct sysargs *args)
+{
+    int fd = (int)args->a[0];
+    uint32_t size = (uint32_t)args->a[2];
+    if (procfs_lists_own_fds(fd))
+        return list_own_fds(t, fd, args->a[1], size);
+    return host_call(t, SYS_getdents64, fd, guest_pointer(t, args->a[1], size), size);
 }

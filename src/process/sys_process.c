@@ -5,7 +5,6 @@
 #include "process/limits.h"
 #include "process/serve.h"
 #include "process/signal.h"
-#include "process/strace.h"
 #include "process/thread.h"
 
 #include <linux/kcmp.h>
@@ -39,21 +38,14 @@ int64_t call_clone3(struct thread *t, const struct sysargs *args)
     return sys_clone3(t, args->a[0], args->a[1]);
 }
 
-/* Another monitor goes on with the lines of --strace. */
 int64_t call_execve(struct thread *t, const struct sysargs *args)
 {
-    strace_inherit(t->process, true);
-    int64_t result = sys_execve(t, args->a[0], args->a[1], args->a[2]);
-    strace_inherit(t->process, false);
-    return result;
+    return sys_execve(t, args->a[0], args->a[1], args->a[2]);
 }
 
 int64_t call_execveat(struct thread *t, const struct sysargs *args)
 {
-    strace_inherit(t->process, true);
-    int64_t result = sys_execveat(t, (int)args->a[0], args->a[1], args->a[2], args->a[3], args->a[4]);
-    strace_inherit(t->process, false);
-    return result;
+    return sys_execveat(t, (int)args->a[0], args->a[1], args->a[2], args->a[3], args->a[4]);
 }
 
 int64_t call_set_tid_address(struct thread *t, const struct sysargs *args)

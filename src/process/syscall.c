@@ -1,4 +1,5 @@
 /* The table of system calls and the way through it. */
+#include "process/own_fds.h"
 #include "process/serve.h"
 #include "process/strace.h"
 
@@ -43,16 +44,10 @@ const struct syscall_row *syscall_row(uint64_t number)
     return number < SYSCALL_COUNT && rows[number].name ? &rows[number] : &unknown_row;
 }
 
-bool fd_hidden(const struct process *p, int fd)
-{
-    return fd >= 0 && (fd == p->config->monitor_fd || fd == p->sysroot_fd || strace_owns(p, fd));
-}
-
-static bool names_hidden_fd(const struct process *p, const struct syscall_row *row,
-                            const struct sysargs *args)
+static bool names_own_fd(const struct process *p, const struct syscall_row *row, const struct sysargs *args)
 {
     for (unsigned mask = row->fds; mask; mask &= mask - 1)
-        if (fd_hidden(p, (int)args->a[__builtin_ctz(mask)]))
+        if (own_fd(p, (int)args->a[__builtin_ctz(mask)]))
             return true;
     return false;
 }
@@ -82,7 +77,7 @@ static int64_t pass(struct thread *t, const struct syscall_row *row, const struc
 
 static int64_t serve(struct thread *t, const struct syscall_row *row, const struct sysargs *args)
 {
-    if (row->fds && unlikely(names_hidden_fd(t->process, row, args)))
+    if (row->fds && unlikely(names_own_fd(t->process, row, args)))
         return -EBADF;
     if (row->handler)
         return row->handler(t, args);

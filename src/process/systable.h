@@ -52,6 +52,7 @@ enum arg_print {
 enum name_table {
     NAMES_OPEN,
     NAMES_AT,
+    NAMES_AT_ACCESS, /* of faccessat2(), where AT_REMOVEDIR's bit is another */
     NAMES_ACCESS,
     NAMES_PROT,
     NAMES_MAP,

@@ -4,8 +4,6 @@
  *   enter_place    root directory, working directory
  *   make_env, find_program, make_monitor_argv
  *   process_exec   this process becomes the guest */
-#include "vm/run.h"
-
 #include "base/error.h"
 #include "base/util.h"
 #include "host/fd.h"
@@ -34,6 +32,8 @@ static void launch_release(struct launch *launch)
 {
     if (launch->config.monitor_fd >= 0)
         close(launch->config.monitor_fd);
+    if (launch->config.report_fd >= 0)
+        close(launch->config.report_fd);
     list_release(&launch->env);
     list_release(&launch->argv);
     list_release(&launch->monitor_argv);
@@ -105,11 +105,18 @@ static int find_program(const struct guise_vm *vm, struct launch *launch, struct
 
 /* ---- The monitor's own file ---- */
 
+/* A descriptor that the monitor before this one has left open for it. */
+static int inherited_fd(const char *number)
+{
+    int fd = atoi(number);
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) ? -1 : fd;
+}
+
 /* -1 when there is no guise command: execve() of riscv64 programs then fails in the guest. */
 static int monitor_open(const struct guise_vm *vm)
 {
-    if (vm->monitor_fd && fcntl(atoi(vm->monitor_fd), F_SETFD, FD_CLOEXEC) == 0)
-        return atoi(vm->monitor_fd);
+    if (vm->monitor_fd)
+        return inherited_fd(vm->monitor_fd);
     char *found = NULL;
     const char *path = vm->monitor, *search = getenv("PATH");
     if (!path && search && program_search("guise", search, &found) == 0)
@@ -117,6 +124,14 @@ static int monitor_open(const struct guise_vm *vm)
     int fd = path ? open(path, O_PATH | O_CLOEXEC) : -1;
     free(found);
     return fd < 0 ? -1 : host_fd_move_up(fd);
+}
+
+/* What standard error is at the start: the guest may close or redirect its own. */
+static int report_open(const struct guise_vm *vm, const struct process_config *config)
+{
+    if (vm->report_fd)
+        return inherited_fd(vm->report_fd);
+    return config->strace || config->stats != STATS_OFF ? host_fd_copy_up(STDERR_FILENO) : -1;
 }
 
 /* What a monitor that is started again must know. The root was entered and the environment made: they are inherited. */
@@ -145,6 +160,8 @@ static int make_monitor_argv(const struct guise_vm *vm, struct launch *launch, s
     /* Its own file may be out of its sight, inside a root without /proc or after a chroot() of the guest. */
     if (launch->config.monitor_fd >= 0)
         made = made && list_addf(argv, "--monitor-fd=%d", launch->config.monitor_fd);
+    if (launch->config.report_fd >= 0)
+        made = made && list_addf(argv, "--report-fd=%d", launch->config.report_fd);
     launch->config.monitor_argv = argv->items;
     return made ? 0 : out_of_memory(err);
 }
@@ -262,6 +279,8 @@ static int prepare(const struct guise_vm *vm, struct launch *launch, struct guis
 {
     configure(vm, &launch->config);
     launch->config.monitor_fd = monitor_open(vm);
+    launch->config.report_fd = report_open(vm, &launch->config);
+    launch->config.report_is_shared = vm->report_fd != NULL;
     int r = enter_place(vm, launch, err);
     if (r == 0)
         r = make_env(vm, launch, err);
@@ -277,9 +296,12 @@ static int prepare(const struct guise_vm *vm, struct launch *launch, struct guis
     return r;
 }
 
-int vm_exec(struct guise_vm *vm, void (*started)(void *context), void *context, struct guise_error *err)
+/* Calls started(context), if not NULL, when nothing can fail any more. */
+static int become_guest(struct guise_vm *vm, void (*started)(void *context), void *context,
+                        struct guise_error *err)
 {
-    struct launch launch = {.config = {.started = started, .started_context = context, .monitor_fd = -1}};
+    struct launch launch = {
+        .config = {.started = started, .started_context = context, .monitor_fd = -1, .report_fd = -1}};
     int r = prepare(vm, &launch, err);
     if (r == 0)
         r = process_exec(&launch.config, err);
@@ -289,7 +311,7 @@ int vm_exec(struct guise_vm *vm, void (*started)(void *context), void *context, 
 
 int guise_vm_exec(struct guise_vm *vm, struct guise_error *err)
 {
-    return vm_exec(vm, NULL, NULL, err);
+    return become_guest(vm, NULL, NULL, err);
 }
 
 /* The pipe's other end sees the end of file: the guest runs. */
@@ -301,7 +323,7 @@ static void report_started(void *context)
 static _Noreturn void start_child(struct guise_vm *vm, int report)
 {
     struct guise_error failure = {0};
-    vm_exec(vm, report_started, &report, &failure);
+    become_guest(vm, report_started, &report, &failure);
     ssize_t written = write(report, &failure, sizeof(failure));
     _exit(written == (ssize_t)sizeof(failure) ? guise_error_status(failure.code) : 125);
 }

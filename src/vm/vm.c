@@ -119,6 +119,7 @@ static const struct property {
     {"fake-ids", TEXT(fake_ids), check_on, "on or off"},
     {"ids", TEXT(ids), NULL, NULL},
     {"monitor-fd", TEXT(monitor_fd), check_descriptor, "a descriptor"},
+    {"report-fd", TEXT(report_fd), check_descriptor, "a descriptor"},
 };
 
 static const struct property *property_find(const char *key)

@@ -12,8 +12,8 @@
 struct guise_vm {
     enum guise_kind kind;
     char *program, *argv0, *execfn, *cwd, *sysroot, *root, *monitor;
-    char *engine, *engine_options, *dump, *cpu, *strace, *stats, *address_bits, *fake_ids, *ids,
-        *monitor_fd; /* valid text, as given */
+    char *engine, *engine_options, *dump, *cpu, *strace, *stats, *address_bits, *fake_ids, *ids, *monitor_fd,
+        *report_fd; /* valid text, as given */
     struct list args, env, binds;
     uint64_t extensions;
     struct engine_options engine_parsed;

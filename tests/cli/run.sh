@@ -29,6 +29,17 @@ int main(int argc, char **argv)
     return atoi(argv[1]);
 }
 C
+compile exe <<'C'
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    char path[64], file[4096] = "";
+    snprintf(path, sizeof(path), "/proc/%s/exe", argv[1]);
+    return readlink(path, file, sizeof(file) - 1) < 0 || puts(strrchr(file, '/') + 1) < 0;
+}
+C
 # Runs itself again N times, the last one prints how it was called.
 compile again <<'C'
 #include <stdio.h>
@@ -99,6 +110,87 @@ is 'a text: 126' 126 "$status"
 
 try "$guise" run ./again 3 "$tmp/again"
 is 'programs started by the program' "child done as $(id -u)" "$out"
+
+# ---- what others see of it ----
+compile wait <<'C'
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    char byte;
+    puts("ready");
+    fflush(stdout);
+    return read(0, &byte, 1) < 0;
+}
+C
+mkfifo in out
+"$guise" run --argv0 waiting ./wait 'a b' c <in >out &
+exec 3>in 4<out
+read -r _ <&4
+is 'its name for ps and killall' wait "$(cat /proc/$!/comm)"
+if python3 -c 'import ctypes; exit(ctypes.CDLL(None).prctl(35, 15, ctypes.byref(ctypes.c_uint()), 0, 0))'; then
+    is 'its arguments for ps' 'waiting|a b|c|' "$(tr '\0' '|' </proc/$!/cmdline)"
+    is 'its file, for another guest' wait "$("$guise" run ./exe $!)"
+else
+    skip 'its arguments for ps' 'this kernel has no PR_SET_MM_MAP'
+fi
+exec 3>&- 4<&-
+wait
+
+# ---- descriptors of the monitor's own ----
+# Lists its descriptors, closes all from 2 on in one of three ways, and executes itself.
+compile close <<'C'
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void close_listed(void)
+{
+    struct dirent *entry;
+    DIR *list = opendir("/proc/self/fd");
+    while ((entry = readdir(list)))
+        if (atoi(entry->d_name) > 1 && atoi(entry->d_name) != dirfd(list))
+            close(atoi(entry->d_name));
+}
+static void print_listed(const char *path)
+{
+    struct dirent *entry;
+    DIR *list = opendir(path);
+    while ((entry = readdir(list)))
+        if (atoi(entry->d_name) > 900) /* none of the caller's is that high */
+            printf("%s/%s is there\n", path, entry->d_name);
+    closedir(list);
+}
+int main(int argc, char **argv)
+{
+    char task[64];
+    if (argc < 2)
+        return puts("again") < 0;
+    snprintf(task, sizeof(task), "/proc/self/task/%d/fd", getpid());
+    print_listed("/proc/self/fd");
+    print_listed("/proc/self/fdinfo");
+    print_listed(task);
+    fflush(stdout);
+    if (strcmp(argv[1], "range") == 0)
+        close_range(2, ~0U, 0);
+    else if (strcmp(argv[1], "list") == 0)
+        close_listed();
+    else
+        for (int fd = 2; fd < 70000; fd++)
+            close(fd);
+    execl(argv[2], argv[2], NULL);
+    return 1;
+}
+C
+for how in range list loop; do
+    try "$guise" run --stats=json ./close $how ./close
+    is "$how: the monitor's descriptors are not listed, and not closed" again "$out"
+    like "$how: --stats goes where standard error was" '{"instructions":*}' "$err"
+    try "$guise" run --strace ./close $how ./close
+    like "$how: --strace as well" '*execve(*exit_group(0) = ?' "$err"
+done
 
 # Gives up root as daemons do, and starts itself again to see that it stays so.
 compile drop <<'C'

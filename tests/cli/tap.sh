@@ -1,6 +1,7 @@
 # Sourced by the tests of the command line: TAP output, a scratch directory, the program under test.
 # Usage of a test: TEST.sh GUISE
 set -u
+here=$(realpath "$(dirname "$0")")
 guise=$(realpath "$1")
 tests=0
 failed=0

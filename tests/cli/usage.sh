@@ -17,6 +17,15 @@ for verb in run image disasm binfmt version; do
     try "$guise" help "$verb"
     like "help $verb shows it too" "Usage: guise $verb*" "$out"
 done
+# The manual page says what --help says.
+page=$here/../../docs/guise.1.scd
+for verb in run image disasm binfmt version; do
+    missing=
+    for option in $("$guise" "$verb" --help | grep -o -e '--[a-z][a-z0-9-]*' | sort -u); do
+        grep -q -e "\*$option\*" "$page" || missing="$missing $option"
+    done
+    is "$verb: its options are in the manual page" '' "$missing"
+done
 try "$guise"
 is 'no verb is wrong usage' 2 "$status"
 try "$guise" rum

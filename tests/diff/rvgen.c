@@ -152,10 +152,19 @@ static void print_coverage(const struct program *program, const struct stream_co
         printf("%u %s\n", program->executed[stream->rows[i]], rv_op_name(stream->rows[i]));
 }
 
+/* What is not a file, /dev/null say, keeps its mode. */
+static int make_executable(FILE *file)
+{
+    struct stat st;
+    if (fstat(fileno(file), &st) < 0)
+        return -1;
+    return S_ISREG(st.st_mode) ? fchmod(fileno(file), 0755) : 0;
+}
+
 static void write_program(const struct program *program, const char *path)
 {
     FILE *file = fopen(path, "wb");
-    if (!file || program_write(program, file) < 0 || fclose(file) != 0 || chmod(path, 0755) < 0)
+    if (!file || program_write(program, file) < 0 || make_executable(file) < 0 || fclose(file) != 0)
         die(path, strerror(errno));
 }
 

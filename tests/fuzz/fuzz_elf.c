@@ -159,7 +159,7 @@ int main(int argc, char **argv)
     printf("fuzz_elf: %llu runs from seed %llu\n", (unsigned long long)runs, (unsigned long long)seed);
     for (size_t i = 0; i < seeds.count; i++)
         free(seeds.bytes[i]);
-    mm_put(fuzz.mm);
+    mm_free(fuzz.mm);
     return 0;
 }
 

@@ -52,7 +52,7 @@ static inline int mm_setup(void **state)
 
 static inline int mm_teardown(void **state)
 {
-    mm_put(*state);
+    mm_free(*state);
     return 0;
 }
 

@@ -47,8 +47,12 @@ static void a_file_that_is_cut_while_it_is_loaded(void **state)
     cut_fd = mkstemp(path);
     assert_true(cut_fd >= 0);
     assert_int_equal(write(cut_fd, &sample, sizeof(sample)), sizeof(sample));
-    const struct process_config config = {
-        .program = path, .argv = arguments, .envp = arguments + 1, .address_bits = 39, .monitor_fd = -1};
+    const struct process_config config = {.program = path,
+                                          .argv = arguments,
+                                          .envp = arguments + 1,
+                                          .address_bits = 39,
+                                          .monitor_fd = -1,
+                                          .report_fd = -1};
     signal(SIGSEGV, before_load);
     signal(SIGBUS, before_load);
     int status = process_exec(&config, &err);

@@ -112,7 +112,7 @@ static void stays_aligned(void **state)
     char *list[8] = {0};
     for (size_t count = 0; count < 7; count++) {
         struct guest g;
-        mm_put(*state);
+        mm_free(*state);
         *state = new_mm();
         for (size_t i = 0; i < count; i++)
             list[i] = &"abcdefg"[i];

@@ -382,15 +382,20 @@ static struct chunk *chunk_new(void)
     return c;
 }
 
-/* Room at the chunk's end, registered as a unit. */
+/* Room for a unit at the chunk's end, until chunk_publish() for its maker alone. */
 static struct unit *chunk_take(struct chunk *c, size_t size)
 {
     uint32_t index = atomic_load_explicit(&c->unit_count, memory_order_relaxed);
     struct unit *u = (struct unit *)((char *)c + c->used);
     c->units[index] = c->used;
-    atomic_store_explicit(&c->unit_count, index + 1, memory_order_release);
     c->used += (uint32_t)size;
     return u;
+}
+
+/* The chunk's last unit is whole: code_locate() may find it. */
+static void chunk_publish(struct chunk *c)
+{
+    atomic_fetch_add_explicit(&c->unit_count, 1, memory_order_release);
 }
 
 /* Room for `size` bytes; NULL when memory is short. */
@@ -462,6 +467,7 @@ static struct unit *build(struct code *code, uint64_t pc)
     u->changeable = changeable;
     if (changeable)
         memcpy(unit_source(u), source, d->bytes);
+    chunk_publish(code->chunks);
     struct unit **list = page_list(code, changeable, pc >> PAGE_SHIFT);
     u->page_next = *list;
     *list = u;
@@ -731,6 +737,7 @@ static const union cell *predecode_step(struct code *code, struct chunk *c, uint
     chunk_clear(c);
     struct unit *u = chunk_take(c, unit_size(d));
     unit_fill(u, d, pc);
+    chunk_publish(c);
     uint32_t word;
     memcpy(&word, source, sizeof(word));
     rv_decode(word, insn);
