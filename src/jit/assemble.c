@@ -134,7 +134,8 @@ static unsigned evict(struct jit_assembler *as, uint32_t allowed)
     for (uint32_t set = allowed & as->target->registers & ~(as->busy | as->free | as->written); set;
          set &= set - 1) {
         unsigned reg = (unsigned)__builtin_ctz(set);
-        if (as->held[reg] && as->held[reg] < oldest && !is_pinned_get(as, as->held[reg])) {
+        if (as->held[reg] && as->held[reg] < oldest && !is_pinned_get(as, as->held[reg]) &&
+            as->held[reg] != JIT_CLAIM) {
             oldest = as->held[reg];
             victim = reg;
         }
@@ -146,6 +147,13 @@ static unsigned evict(struct jit_assembler *as, uint32_t allowed)
 }
 
 static void displace(struct jit_assembler *as, unsigned reg);
+static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value);
+
+/* A claimed pin is given up: what is wanted in it is brought there at this point. */
+static void unclaim(struct jit_assembler *as, unsigned pin)
+{
+    fill_pin(as, pin, as->value[as->pin_slot[pin] - 1u]);
+}
 
 static unsigned pick(struct jit_assembler *as, uint32_t allowed, unsigned hint)
 {
@@ -159,12 +167,23 @@ static unsigned pick(struct jit_assembler *as, uint32_t allowed, unsigned hint)
     if (reg != JIT_NO_REG)
         return reg;
     uint32_t scratch = as->free & allowed & ~as->busy;
-    return scratch ? (unsigned)__builtin_ctz(scratch) : evict(as, allowed);
+    if (scratch)
+        return (unsigned)__builtin_ctz(scratch);
+    uint32_t claimed = as->claimed & allowed & ~(as->busy | as->written);
+    if (!claimed)
+        return evict(as, allowed);
+    reg = (unsigned)__builtin_ctz(claimed);
+    unclaim(as, reg);
+    return reg;
 }
 
 /* Makes a register free: its value is in another one above this point. */
 static void displace(struct jit_assembler *as, unsigned reg)
 {
+    if (as->claimed & JIT_REG(reg)) {
+        unclaim(as, reg);
+        return;
+    }
     ir_ref ref = as->held[reg];
     uint32_t kin = reg < JIT_FP ? JIT_INTEGERS : JIT_FPS;
     unsigned other = pick_free(as, kin & ~JIT_REG(reg) & ~as->written, JIT_NO_REG);
@@ -326,39 +345,105 @@ void jit_place(struct jit_assembler *as, ir_ref ref)
 
 void jit_settle(struct jit_assembler *as)
 {
-    const struct jit_machine *m = as->machine;
-    if (!(as->unsettled[0] | as->unsettled[1]))
+    uint64_t *unsettled = as->unsettled, pinned = (UINT64_C(1) << as->machine->ir.pin_count) - 1;
+    if (!(unsettled[0] | unsettled[1]))
         return;
-    for (uint64_t set = as->unsettled[0]; set; set &= set - 1) {
+    for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(set);
-        if (slot >= m->ir.pin_count)
-            break;
         if (as->value[slot] == IR_BASE + slot)
             hold_pin(as, slot);
     }
-    for (unsigned word = 0; word < 2; word++) {
-        for (uint64_t set = as->unsettled[word]; set; set &= set - 1) {
-            ir_ref value = as->value[64 * word + (unsigned)__builtin_ctzll(set)];
-            if (!ir_is_constant(value))
-                jit_place(as, value);
-        }
-        as->unsettled[word] = 0;
+    for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
+        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)];
+        if (!ir_is_constant(value))
+            jit_place(as, value);
     }
+    as->in_memory[0] |= unsettled[0] & ~pinned;
+    as->in_memory[1] |= unsettled[1];
+    unsettled[0] = unsettled[1] = 0;
+}
+
+/* The slot's value, which is wanted in the pin from this point down, is somewhere else above it. */
+static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
+{
+    as->claimed &= ~JIT_REG(pin);
+    as->held[pin] = 0;
+    as->free |= JIT_REG(pin);
+    if (ir_is_constant(value)) {
+        as->target->constant(as, pin, ir_constant_value(as->ir, value));
+        return;
+    }
+    const struct ir_ins *ins = ir_at(as->ir, value);
+    if (ins->reg != JIT_NO_REG)
+        as->target->move(as, pin, ins->reg);
+    else
+        as->target->load(as, pin, home_offset(as, ins));
+}
+
+void jit_claim_pins(struct jit_assembler *as)
+{
+    for (unsigned slot = 0; slot < as->machine->ir.pin_count; slot++) {
+        ir_ref value = as->value[slot];
+        unsigned pin = as->slot_pin[slot];
+        if (!(as->free & ~as->busy & JIT_REG(pin)) || value == IR_BASE + slot)
+            continue;
+        as->held[pin] = JIT_CLAIM;
+        as->free &= ~JIT_REG(pin);
+        as->avoid &= ~JIT_REG(pin);
+        as->claimed |= JIT_REG(pin);
+    }
+}
+
+/* A slot in memory gets its value where it is set, if somebody may look. */
+static void store_set(struct jit_assembler *as, unsigned slot, ir_ref value)
+{
+    int32_t offset = as->machine->ir.slots[slot].offset;
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    if (!(as->in_memory[slot / 64] & bit))
+        return;
+    as->in_memory[slot / 64] &= ~bit;
+    if (ir_is_constant(value)) {
+        as->target->store_constant(as, ir_constant_value(as->ir, value), offset);
+        return;
+    }
+    as->target->store(as, jit_use(as, value, class_of(as, value)), offset);
+    as->busy = 0;
+}
+
+/* A claimed pin gets its value where the slot is set. */
+static void fill_set(struct jit_assembler *as, unsigned slot, ir_ref value)
+{
+    unsigned pin = as->slot_pin[slot];
+    if (!(as->claimed & JIT_REG(pin)))
+        return;
+    bool lives_on =
+        ir_is_constant(value) || is_pinned_get(as, value) || ir_at(as->ir, value)->reg != JIT_NO_REG;
+    if (lives_on && !ir_is_constant(value))
+        jit_place(as, value);
+    if (lives_on) {
+        fill_pin(as, pin, value);
+        return;
+    }
+    as->claimed &= ~JIT_REG(pin); /* it is made there */
+    hold(as, pin, value);
 }
 
 static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
 {
     unsigned slot = ins->a;
     ir_ref before = ins->prev;
+    bool pinned = slot < as->machine->ir.pin_count;
+    if (pinned)
+        fill_set(as, slot, ins->b);
+    else
+        store_set(as, slot, ins->b);
     if (before && ir_at(as->ir, before)->op == IR_SET)
         before = ir_at(as->ir, before)->b;
     as->value[slot] = before;
-    as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
-    if (before == IR_BASE + slot && slot < as->machine->ir.pin_count) {
-        uint32_t pin = JIT_REG(as->slot_pin[slot]);
-        if (as->held[as->slot_pin[slot]] != before)
-            as->avoid |= pin;
-    }
+    if (before)
+        as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
+    if (pinned && before == IR_BASE + slot && as->held[as->slot_pin[slot]] != before)
+        as->avoid |= JIT_REG(as->slot_pin[slot]);
 }
 
 /* ---- The way home ---- */
@@ -366,24 +451,6 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
 static void add_step(struct jit_steps *steps, struct jit_step step)
 {
     steps->step[steps->count++] = step;
-}
-
-static void store_slot(struct jit_assembler *as, unsigned slot, struct jit_steps *steps)
-{
-    ir_ref value = as->value[slot];
-    int32_t offset = as->machine->ir.slots[slot].offset;
-    if (ir_is_constant(value)) {
-        add_step(steps, (struct jit_step){.kind = JIT_STEP_STORE_CONSTANT,
-                                          .to_offset = offset,
-                                          .constant = ir_constant_value(as->ir, value)});
-        return;
-    }
-    const struct ir_ins *ins = ir_at(as->ir, value);
-    if (ins->reg != JIT_NO_REG)
-        add_step(steps, (struct jit_step){.kind = JIT_STEP_STORE, .to_offset = offset, .from = ins->reg});
-    else
-        add_step(steps, (struct jit_step){
-                            .kind = JIT_STEP_COPY, .to_offset = offset, .from_offset = home_offset(as, ins)});
 }
 
 /* Moves that are to happen at once, as a sequence: a destination is written when no other move reads it any more; what is
@@ -443,11 +510,8 @@ void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, 
     struct jit_step moves[JIT_REGS], late[JIT_REGS];
     unsigned move_count = 0, late_count = 0;
     steps->count = 0;
-    for (unsigned slot = m->pin_count; slot < m->slot_count; slot++)
-        if (as->value[slot])
-            store_slot(as, slot, steps);
     for (unsigned slot = 0; slot < m->pin_count; slot++)
-        if (as->value[slot] != IR_BASE + slot)
+        if (as->value[slot] != IR_BASE + slot && !(as->claimed & JIT_REG(as->slot_pin[slot])))
             bring(as, as->value[slot], as->slot_pin[slot], moves, &move_count, late, &late_count);
     if (target)
         bring(as, target, target_reg, moves, &move_count, late, &late_count);
@@ -463,10 +527,7 @@ static void emit_step(struct jit_assembler *as, const struct jit_step *s)
     case JIT_STEP_MOVE: t->move(as, s->to, s->from); break;
     case JIT_STEP_SWAP: t->swap(as, s->to, s->from); break;
     case JIT_STEP_LOAD: t->load(as, s->to, s->from_offset); break;
-    case JIT_STEP_STORE: t->store(as, s->from, s->to_offset); break;
-    case JIT_STEP_COPY: t->copy(as, s->to_offset, s->from_offset); break;
     case JIT_STEP_CONSTANT: t->constant(as, s->to, s->constant); break;
-    case JIT_STEP_STORE_CONSTANT: t->store_constant(as, s->constant, s->to_offset); break;
     }
 }
 
@@ -504,12 +565,10 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
     p->pc = ir_pc_of(as->ir, ref);
     p->address = p->fault->address ? p->fault->address - as->machine->memory_base
                                    : found_value(as, ir_at(as->ir, ref)->a);
-    for (unsigned slot = 0; slot < m->slot_count; slot++)
-        if (as->value[slot])
-            values[slot] = found_value(as, as->value[slot]);
-    for (unsigned slot = 0; slot < m->slot_count; slot++)
-        if (as->value[slot])
-            *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
+    for (unsigned slot = 0; slot < m->pin_count; slot++)
+        values[slot] = found_value(as, as->value[slot]);
+    for (unsigned slot = 0; slot < m->pin_count; slot++)
+        *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
 }
 
 /* ---- The pass ---- */
@@ -597,7 +656,7 @@ static void begin(struct jit_assembler *as, struct ir *ir)
     as->in_cold = false;
     as->left = JIT_UNIT_MAX - 256;
     as->free = as->target->registers;
-    as->busy = as->avoid = as->wanted = as->written = 0;
+    as->busy = as->avoid = as->wanted = as->written = as->claimed = 0;
     memset(as->held, 0, sizeof(as->held));
     as->spills = ~UINT64_C(0);
     as->later_count = as->site_count = 0;
@@ -608,11 +667,12 @@ static void begin(struct jit_assembler *as, struct ir *ir)
         ir->ins[i].reg = JIT_NO_REG;
         ir->ins[i].spill = 0;
     }
-    as->unsettled[0] = as->unsettled[1] = 0;
+    as->unsettled[0] = as->unsettled[1] = as->in_memory[0] = as->in_memory[1] = 0;
     for (unsigned slot = 0; slot < m->slot_count; slot++) {
         ir_ref set = ir->slot[slot];
         as->value[slot] = set ? ir_at(ir, set)->b : slot < m->pin_count ? (ir_ref)(IR_BASE + slot) : 0;
-        as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
+        if (as->value[slot])
+            as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
     }
 }
 

@@ -16,7 +16,8 @@ enum {
     JIT_FP = 16, /* first floating-point register */
     JIT_MAX_SITES = 2 * IR_MAX_EXITS,
     JIT_MAX_LATER = 8,
-    JIT_CONSUMED = 31, /* hint of an instruction that was emitted as part of its user */
+    JIT_CLAIM = 0xffff, /* what a claimed pin holds */
+    JIT_CONSUMED = 31,  /* hint of an instruction that was emitted as part of its user */
 };
 
 #define JIT_REG(r)   (UINT32_C(1) << (unsigned)(r))
@@ -46,11 +47,13 @@ struct jit_assembler {
     uint32_t free;    /* registers that hold nothing here */
     uint32_t busy;    /* of the operation under way */
     uint32_t written; /* by the operation under way: no other value can be there across it */
+    uint32_t claimed; /* pins that hold a copy of their slot's value from here down to the exits */
     uint32_t avoid;   /* free, but the entry value of their slot is wanted above */
     uint32_t wanted;  /* pins whose entry values are operands of the operation under way */
     ir_ref held[JIT_REGS];
     uint64_t spills;            /* free spill slots */
     uint64_t unsettled[2];      /* slots whose value at this point may not yet have a place */
+    uint64_t in_memory[2];      /* slots without a pin whose value somebody below may look for */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
     struct jit_later later[JIT_MAX_LATER];
     unsigned later_count;
@@ -77,9 +80,8 @@ struct jit_target {
     void (*load)(struct jit_assembler *as, unsigned reg, int32_t offset); /* 8 bytes of the CPU's state */
     void (*store)(struct jit_assembler *as, unsigned reg, int32_t offset);
     void (*store_constant)(struct jit_assembler *as, int64_t value, int32_t offset);
-    void (*copy)(struct jit_assembler *as, int32_t to, int32_t from); /* 8 bytes of state, no register */
-    void (*exit)(struct jit_assembler *as, ir_ref ref);               /* EXIT and BR */
-    const uint8_t *(*entry)(struct jit_assembler *as); /* ends the unit at its top; its exec address */
+    void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT and BR */
+    const uint8_t *(*entry)(struct jit_assembler *as);  /* ends the unit at its top; its exec address */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
 extern const struct jit_target jit_target_host;
@@ -136,24 +138,20 @@ static inline bool jit_is_idle(struct jit_assembler *as, ir_ref ref)
 /* Would the value get a register of its own if it were used here (so that a copy can be saved)? */
 bool jit_dies(struct jit_assembler *as, ir_ref ref);
 
-/* What brings all slots home from where they are at a settled point, in the order of the program. */
-enum jit_step_kind {
-    JIT_STEP_MOVE,
-    JIT_STEP_SWAP,
-    JIT_STEP_LOAD,
-    JIT_STEP_STORE,
-    JIT_STEP_COPY,
-    JIT_STEP_CONSTANT,
-    JIT_STEP_STORE_CONSTANT
-};
+/* At an exit: the values of pinned slots that are elsewhere, or constants, shall be in their pins from where they are set on,
+ * if the pins are free, so that no exit has to bring them. */
+void jit_claim_pins(struct jit_assembler *as);
+
+/* What brings all pinned slots home from where they are at a settled point, in the order of the program. */
+enum jit_step_kind { JIT_STEP_MOVE, JIT_STEP_SWAP, JIT_STEP_LOAD, JIT_STEP_CONSTANT };
 struct jit_step {
     uint8_t kind, to, from; /* registers */
-    int32_t to_offset, from_offset;
+    int32_t from_offset;
     int64_t constant;
 };
 struct jit_steps {
     unsigned count;
-    struct jit_step step[IR_MAX_SLOTS + 2];
+    struct jit_step step[JIT_REGS];
 };
 
 /* `target`, when not 0, is to be in `target_reg` too. */

@@ -117,12 +117,12 @@ static const struct idiom idioms[] = {
      "set a0, v1\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
-    {"a jump back, after which a way forward may close a loop",
+    {"a jump back inside the unit: what leads on from there need not look",
      {JAL(0, 8), BEQ(A0, A1, 12), JAL(0, -4), EBREAK},
      "pc 0x1004\n"
      "v1 i64 eq a1, a0\n"
-     "br v1 -> go 0x1010 poll\n"
-     "exit -> go 0x1008 poll\n"},
+     "br v1 -> go 0x1010\n"
+     "exit -> go 0x1008\n"},
     {"jumps to known places, near and too far for the unit",
      {AUIPC(T1, 0), JALR(0, T1, 12), EBREAK, LUI(T1, 0x60000000), JALR(0, T1, 0)},
      "pc 0x1000\n"

@@ -47,6 +47,9 @@ struct limbo {
     int evicted; /* chunk of the translator's cache, or -1 */
 };
 
+/* A bit for each of the addresses of 2 MiB of code; what is farther apart shares them. */
+#define ENTRY_WORDS (1u << 14)
+
 struct code {
     pthread_mutex_t lock; /* everything below that is not atomic */
     const struct code_ops *ops;
@@ -67,6 +70,7 @@ struct code {
         *alone; /* lockstep: held while a unit runs twice; shared with children of fork(), owned */
     struct translator *translator; /* owned; NULL: interpreter alone */
     struct draft draft;
+    uint64_t entries[ENTRY_WORDS]; /* where translations may begin; last: touched only where there are some */
 };
 
 static struct table *table_new(unsigned bits)
@@ -620,11 +624,24 @@ static unsigned fetch_to_lift(void *context, uint64_t pc, uint8_t *bytes, unsign
     return size;
 }
 
+/* A translation may begin at a pc if its bit is set: neighbours share a cache line, where the table has them apart. */
+static uint64_t *entry_word(struct code *code, uint64_t pc)
+{
+    return &code->entries[(pc >> 7) % ENTRY_WORDS];
+}
+
+static uint64_t entry_bit(uint64_t pc)
+{
+    return UINT64_C(1) << (pc >> 1 & 63);
+}
+
 /* struct lift_source.known */
 static bool known_to_lift(void *context, uint64_t pc)
 {
-    const struct lifting *l = context;
-    const struct unit *u = table_find(l->code->table, pc);
+    struct code *code = ((const struct lifting *)context)->code;
+    if (likely(!(*entry_word(code, pc) & entry_bit(pc))))
+        return false;
+    const struct unit *u = table_find(code->table, pc);
     return u && u->translation;
 }
 
@@ -654,6 +671,8 @@ static struct translation *translate(struct code *code, struct unit *u)
     if (unlikely(code->limbo) || translator_is_low(code->translator))
         make_room(code);
     struct translation *t = translator_add(code->translator, u, &source, &l.changeable, &failure);
+    if (t)
+        *entry_word(code, u->pc) |= entry_bit(u->pc);
     if (!t && failure == TRANSLATOR_INTERPRET)
         isolate(code, u);
     else if (!t)

@@ -37,10 +37,12 @@ static bool is_lifted(const struct lifter *l, uint64_t pc)
     return false;
 }
 
-/* May the way to `target` close a loop? */
+/* Must the way to the unit at `target` look for a request to stop? A way that goes round from unit to unit comes back to its lowest
+ * pc once a round: it is enough to look where a unit leads to its own pc or a lower one. (Where it comes back by returns, it
+ * went the other way by calls, or the return stack runs out, which looks too.) */
 static bool may_loop(const struct lifter *l, uint64_t target)
 {
-    return target <= l->pc || l->went_back;
+    return target <= l->ir->pc;
 }
 
 static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
@@ -79,7 +81,6 @@ static void follow(struct lifter *l, uint64_t target)
         leave_go(l, target);
         return;
     }
-    l->went_back |= target <= l->pc;
     l->next = target;
 }
 

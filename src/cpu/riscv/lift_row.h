@@ -27,7 +27,6 @@ struct lifter {
     uint64_t pc;      /* of the instruction */
     uint64_t next;    /* of the one after it in memory; of the one to go on with where a jump is followed */
     bool ended;
-    bool went_back; /* a jump was followed backwards: every later exit may close a loop */
 
     /* Guest code read ahead. */
     uint64_t window_pc;

@@ -56,17 +56,6 @@ static void store_constant(struct jit_assembler *as, int64_t value, int32_t offs
     x86_rmi(as, op, 0, X86_STATE(offset + 4), (int32_t)(value >> 32), 4);
 }
 
-/* Through the return stack, below what is on it. */
-static void copy(struct jit_assembler *as, int32_t to, int32_t from)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        if ((i == 0) == as->in_cold)
-            x86_rm(as, X86(0, 0, 0xff), 6, X86_STATE(from)); /* push */
-        else
-            x86_rm(as, X86(0, 0, 0x8f), 0, X86_STATE(to)); /* pop */
-    }
-}
-
 static void constant(struct jit_assembler *as, unsigned reg, int64_t value)
 {
     if (reg < JIT_FP)
@@ -691,7 +680,6 @@ const struct jit_target jit_target_host = {
     .load = load,
     .store = store,
     .store_constant = store_constant,
-    .copy = copy,
     .exit = x86_emit_exit,
     .entry = x86_emit_entry,
     .thunks = x86_make_thunks,

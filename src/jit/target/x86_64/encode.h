@@ -10,7 +10,7 @@
 
 enum x86_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, XMM0 = JIT_FP };
 
-#define X86(prefix, map, byte) ((prefix) << 16 | (map) << 8 | (byte))
+#define X86(prefix, map, byte) ((uint32_t)(prefix) << 16 | (uint32_t)(map) << 8 | (uint32_t)(byte))
 #define X86_W                  0x1000000u /* 64-bit operands */
 #define X86_B                  0x2000000u /* byte registers: sil, dil and so on want a prefix */
 

@@ -105,6 +105,7 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     struct jit_steps steps;
     jit_settle(as);
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
+    jit_claim_pins(as);
     jit_way_home(as, 0, 0, &steps);
     const uint8_t *poll = exit->poll ? poll_stub(as, &steps, ir_pc_of(as->ir, ref)) : NULL;
     bool two = t.equal_ordered || t.unequal_or_unordered;
@@ -207,7 +208,7 @@ static void emit_indirect(struct jit_assembler *as, const struct ir_exit *exit)
         x86_cold_end(as);
     }
     emit_lookup(as, call, miss);
-    if (exit->poll)
+    if (exit->poll || exit->kind == IR_EXIT_RETURN) /* a return that is a jump may go back */
         emit_poll(as, as->thunks->poll);
 }
 
@@ -228,6 +229,7 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     jit_settle(as);
     if (indirect && !ir_is_constant(ins->b))
         jit_place(as, ins->b);
+    jit_claim_pins(as);
     jit_way_home(as, indirect ? ins->b : 0, RAX, &steps);
     if (exit->kind == IR_EXIT_STOP) {
         x86_jmp(as, as->thunks->stop);
