@@ -45,6 +45,14 @@ static bool may_loop(const struct lifter *l, uint64_t target)
     return target <= l->ir->pc;
 }
 
+/* Looking once on the way through a unit is enough: what comes later comes only after it. */
+static bool poll(struct lifter *l, bool wanted)
+{
+    bool first = wanted && !l->polls;
+    l->polls |= wanted;
+    return first;
+}
+
 static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
 {
     ir_leave(l->ir, exit, target);
@@ -53,7 +61,7 @@ static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
 
 static void leave_go(struct lifter *l, uint64_t target)
 {
-    leave(l, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = may_loop(l, target)}, 0);
+    leave(l, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))}, 0);
 }
 
 void lift_leave_stop(struct lifter *l, enum lift_stop reason)
@@ -108,7 +116,7 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
                                .pc = target,
                                .return_pc = return_pc,
                                .check = lift_x_slot[LIFT_RA],
-                               .poll = may_loop(l, target)},
+                               .poll = poll(l, may_loop(l, target))},
               0);
     else
         leave_go(l, target);
@@ -135,7 +143,7 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
         return;
     }
     lift_set_x(l, insn->rd, lift_constant(l, return_pc));
-    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT, .poll = true};
+    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT, .poll = poll(l, true)};
     if (insn->rd == LIFT_RA) {
         exit.kind = IR_EXIT_INDIRECT_CALL;
         exit.return_pc = return_pc;
@@ -150,7 +158,7 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
     ir_ref taken = lift_op(l, row->op, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
     if (!ir_is_constant(taken))
         ir_branch(l->ir, taken,
-                  (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = may_loop(l, target)});
+                  (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))});
     else if (ir_constant_value(l->ir, taken))
         follow(l, target);
 }
