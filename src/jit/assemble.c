@@ -573,6 +573,13 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
 
 /* ---- The pass ---- */
 
+/* May a target compute the operation as part of its user? */
+static bool may_be_part(unsigned op)
+{
+    return op == IR_ADD || op == IR_SHL || op == IR_SEXT32 || op == IR_ZEXT32 || op == IR_CANON ||
+           (op >= IR_EQ && op <= IR_GEU) || (op >= IR_FEQ && op <= IR_FLE);
+}
+
 /* Entry values that the operation reads, directly or through operands that are computed as part of it, get their pins
  * first: done later, it would take away a register that was already chosen. Where the pin holds the operation's own
  * result, jit_def() sees to it. */
@@ -589,7 +596,7 @@ static void want_entries(struct jit_assembler *as, ir_ref user, ir_ref ref, unsi
     }
     const struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->op != IR_PAIR) {
-        if (depth == 0 || !jit_is_idle(as, ref))
+        if (depth == 0 || !may_be_part(ins->op) || !jit_is_idle(as, ref))
             return;
         depth--;
     }

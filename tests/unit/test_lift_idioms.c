@@ -98,8 +98,7 @@ static const struct idiom idioms[] = {
      "pc 0x1004\n"
      "v4 i64 ne v1, 0\n"
      "br v4 -> go 0x1000 poll\n"
-     "pc 0x1008\n"
-     "exit -> stop 0 0x1008\n"},
+     "exit -> go 0x1008\n"},
     {"branches back and forward",
      {BEQ(A0, A1, 8), BLT(A0, A1, -16), ECALL},
      "pc 0x1000\n"
@@ -108,8 +107,7 @@ static const struct idiom idioms[] = {
      "pc 0x1004\n"
      "v4 i64 lt a0, a1\n"
      "br v4 -> go 0xff4 poll\n"
-     "pc 0x1008\n"
-     "exit -> stop 0 0x1008\n"},
+     "exit -> go 0x1008\n"},
     {"a jump within the unit",
      {JAL(0, 8), EBREAK, ADDI(A0, A0, 1), ECALL},
      "pc 0x1008\n"
@@ -224,21 +222,18 @@ static const struct idiom idioms[] = {
      "set a3, v7\n"
      "pc 0x1008\n"
      "exit -> stop 0 0x1008\n"},
-    {"double precision: one check of the mode, canonical where it is seen",
+    {"double precision: canonical where it is seen",
      {FP2(FMUL_D, FA5, FA5, FA4), FP2(FADD_D, FA0, FA0, FA5), INSN(FSD, .rs1 = A0, .rs2 = FA0), ECALL},
      "pc 0x1000\n"
-     "v1 i64 get rounding\n"
-     "v2 i64 and v1, 4\n"
-     "br v2 -> stop 4 0x1000\n"
-     "v4 f64 fmul fa4, fa5\n"
-     "v5 f64 canon v4 for fa5\n"
-     "set fa5, v5\n"
+     "v1 f64 fmul fa4, fa5\n"
+     "v2 f64 canon v1 for fa5\n"
+     "set fa5, v2\n"
      "pc 0x1004\n"
-     "v8 f64 fadd v4, fa0\n"
-     "v9 f64 canon v8 for fa0\n"
-     "set fa0, v9\n"
+     "v5 f64 fadd v2, fa0\n"
+     "v6 f64 canon v5 for fa0\n"
+     "set fa0, v6\n"
      "pc 0x1008\n"
-     "f64 stf a0, v9\n"
+     "f64 stf a0, v6\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"single precision: what is loaded or made is boxed, what comes in is checked once",
@@ -247,50 +242,41 @@ static const struct idiom idioms[] = {
      "v1 f32 ldf a0 for fa4\n"
      "set fa4, v1\n"
      "pc 0x1004\n"
-     "v4 i64 get rounding\n"
-     "v5 i64 and v4, 4\n"
-     "br v5 -> stop 4 0x1004\n"
-     "v7 f32 unboxed fa5\n"
-     "br v7 -> stop 4 0x1004\n"
-     "v9 f32 fadd v1, fa5\n"
-     "v10 f32 canon v9 for fa4\n"
+     "v4 f32 unboxed fa5\n"
+     "br v4 -> stop 4 0x1004\n"
+     "v6 f32 fadd v1, fa5\n"
+     "v7 f32 canon v6 for fa4\n"
      "nop\n"
      "pc 0x1008\n"
-     "v13 f32 fmul v9, fa5\n"
-     "v14 f32 canon v13 for fa4\n"
-     "set fa4, v14\n"
+     "v10 f32 fmul v7, fa5\n"
+     "v11 f32 canon v10 for fa4\n"
+     "set fa4, v11\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"a copy keeps what is known",
      {FP2(FADD_D, FA5, FA5, FA4), OP2(FSGNJ_D, FA0, FA5, FA5), FP2(FMUL_D, FA0, FA0, FA0), ECALL},
      "pc 0x1000\n"
-     "v1 i64 get rounding\n"
-     "v2 i64 and v1, 4\n"
-     "br v2 -> stop 4 0x1000\n"
-     "v4 f64 fadd fa4, fa5\n"
-     "v5 f64 canon v4 for fa5\n"
-     "set fa5, v5\n"
+     "v1 f64 fadd fa4, fa5\n"
+     "v2 f64 canon v1 for fa5\n"
+     "set fa5, v2\n"
      "pc 0x1004\n"
      "nop\n"
      "pc 0x1008\n"
-     "v10 f64 fmul v4, v4\n"
-     "v11 f64 canon v10 for fa0\n"
-     "set fa0, v11\n"
+     "v7 f64 fmul v2, v2\n"
+     "v8 f64 canon v7 for fa0\n"
+     "set fa0, v8\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"fused multiplication",
      {INSN(FMADD_D, .rd = FA0, .rs1 = FA5, .rs2 = FA4, .rs3 = FA0, .rm = DYNAMIC), ECALL},
      "pc 0x1000\n"
-     "v1 i64 get rounding\n"
-     "v2 i64 and v1, 4\n"
+     "v1 f64 feq fa0, fa0\n"
+     "v2 i32 eq v1, 0\n"
      "br v2 -> stop 4 0x1000\n"
-     "v4 f64 feq fa0, fa0\n"
-     "v5 i32 eq v4, 0\n"
-     "br v5 -> stop 4 0x1000\n"
-     "v7 pair fa4, fa0\n"
-     "v8 f64 fmadd fa5, v7\n"
-     "v9 f64 canon v8 for fa0\n"
-     "set fa0, v9\n"
+     "v4 pair fa4, fa0\n"
+     "v5 f64 fmadd fa5, v4\n"
+     "v6 f64 canon v5 for fa0\n"
+     "set fa0, v6\n"
      "pc 0x1004\n"
      "exit -> stop 0 0x1004\n"},
     {"to integer toward zero, in the dynamic mode, in another",
@@ -299,17 +285,14 @@ static const struct idiom idioms[] = {
      "v1 f64 truncw fa0 for a0\n"
      "set a0, v1\n"
      "pc 0x1004\n"
-     "v4 i64 get rounding\n"
-     "v5 i64 and v4, 4\n"
-     "br v5 -> stop 4 0x1004\n"
-     "v7 f64 roundl fa0 for a1\n"
-     "set a1, v7\n"
+     "v4 f64 roundl fa0 for a1\n"
+     "set a1, v4\n"
      "pc 0x1008\n"
-     "v10 i64 bits fa0\n"
-     "v11 pair 2, 0\n"
-     "v12 pair v10, v11\n"
-     "v13 i64 call 16, v12 for a2\n"
-     "set a2, v13\n"
+     "v7 i64 bits fa0\n"
+     "v8 pair 2, 0\n"
+     "v9 pair v7, v8\n"
+     "v10 i64 call 16, v9 for a2\n"
+     "set a2, v10\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"left to the interpreter",

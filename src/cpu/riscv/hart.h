@@ -96,6 +96,12 @@ struct hart {
 #define HART_NO_RESERVE UINT64_MAX
 #define HART_RM_NONE    8u
 
+/* Is frm a mode that the host has? */
+static inline bool hart_rounds_as_host(const struct hart *hart)
+{
+    return hart->frm < 4;
+}
+
 /* Does its engine translate? Then `instret` counts what was interpreted alone. */
 static inline bool hart_translates(const struct hart *hart)
 {

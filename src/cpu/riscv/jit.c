@@ -136,7 +136,9 @@ void jit_run(struct hart *hart)
     hart->pc &= ~UINT64_C(1);
     while (stay) {
         const void *entry = code_entry(code, hart->pc);
-        if (entry) {
+        if (unlikely(!hart_rounds_as_host(hart))) {
+            stay = interpret_one(hart);
+        } else if (entry) {
             stay = execute(hart, entry);
         } else {
             stay = interpret(hart, NULL);

@@ -38,8 +38,8 @@ static bool is_lifted(const struct lifter *l, uint64_t pc)
 }
 
 /* Must the way to the unit at `target` look for a request to stop? A way that goes round from unit to unit comes back to its lowest
- * pc once a round: it is enough to look where a unit leads to its own pc or a lower one. (Where it comes back by returns, it
- * went the other way by calls, or the return stack runs out, which looks too.) */
+ * pc once a round: it is enough to look where a unit leads to its own pc or a lower one. Where it comes back there by a return, it
+ * called from there before, or the return stack runs out, which looks too: a call leads to where it returns to as well. */
 static bool may_loop(const struct lifter *l, uint64_t target)
 {
     return target <= l->ir->pc;
@@ -116,7 +116,7 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
                                .pc = target,
                                .return_pc = return_pc,
                                .check = lift_x_slot[LIFT_RA],
-                               .poll = poll(l, may_loop(l, target))},
+                               .poll = poll(l, may_loop(l, MIN(target, return_pc)))},
               0);
     else
         leave_go(l, target);
@@ -156,10 +156,12 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
 {
     uint64_t target = l->pc + (uint64_t)(int64_t)insn->imm;
     ir_ref taken = lift_op(l, row->op, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
-    if (!ir_is_constant(taken))
+    if (!ir_is_constant(taken)) {
         ir_branch(l->ir, taken,
                   (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))});
-    else if (ir_constant_value(l->ir, taken))
+        if (may_loop(l, target))
+            leave_go(l, l->next); /* what follows a loop is another unit: registers are the loop's */
+    } else if (ir_constant_value(l->ir, taken))
         follow(l, target);
 }
 

@@ -1,7 +1,7 @@
 /* Rows of F, D, Zfa and Zfhmin.
  *
  * Registers are slots of 64 raw bits. Arithmetic gives any quiet NaN; what is set is the canonical form of that, which the
- * back end drops when it is overwritten unseen, because arithmetic goes on with the raw value.
+ * back end drops when it is overwritten unseen, because it lets arithmetic go on with the value before.
  * Single precision wants boxed operands: one that is not known to be so is checked, once for each value; the interpreter
  * takes those that are not. So it does for all that the host's FPU has no instruction or no rounding mode for. */
 #include "cpu/riscv/fp.h"
@@ -28,22 +28,13 @@ static void require_boxed(struct lifter *l, unsigned number)
         return;
     lift_guard(l, lift_op(l, IR_UNBOXED, IR_F32, get_f(l, number), 0));
     l->boxed |= UINT32_C(1) << number;
-    l->raw[number] = 0; /* of double precision, if any */
 }
 
-/* The exact value, as sign operations see it. */
-static ir_ref exact_operand(struct lifter *l, unsigned number, enum ir_type type)
+static ir_ref operand(struct lifter *l, unsigned number, enum ir_type type)
 {
     if (type == IR_F32)
         require_boxed(l, number);
     return get_f(l, number);
-}
-
-/* For operations that do not tell one quiet NaN from another. */
-static ir_ref operand(struct lifter *l, unsigned number, enum ir_type type)
-{
-    ir_ref raw = l->raw[number];
-    return raw && is_boxed(l, number) == (type == IR_F32) ? raw : exact_operand(l, number, type);
 }
 
 static ir_ref bits(struct lifter *l, unsigned number)
@@ -56,27 +47,17 @@ static void set_f(struct lifter *l, unsigned number, enum ir_type type, ir_ref v
     uint32_t bit = UINT32_C(1) << number;
     ir_set(l->ir, lift_f_slot[number], value);
     l->boxed = type == IR_F32 ? l->boxed | bit : l->boxed & ~bit;
-    l->raw[number] = 0;
 }
 
 static void set_result(struct lifter *l, unsigned number, enum ir_type type, ir_ref raw)
 {
     set_f(l, number, type, lift_op(l, IR_CANON, type, raw, 0));
-    l->raw[number] = raw;
 }
 
 /* ---- Rounding ---- */
 
-/* The host rounds in the dynamic mode, unless that is one which it has not or which there is not. */
-static void require_host_rounding(struct lifter *l)
-{
-    enum { NO_HOST_MODE = 4 }; /* this bit of frm is set from 4 up */
-    if (l->rounding_checked)
-        return;
-    lift_guard(l, lift_op_k(l, IR_AND, IR_I64, ir_get(l->ir, LIFT_ROUNDING), NO_HOST_MODE));
-    l->rounding_checked = true;
-}
-
+/* Where the dynamic mode is none of the host's (or none at all), the engine does not run units: hart_rounds_as_host(). Only the
+ * interpreter's instructions change it. */
 enum { DYNAMIC = 7 };
 
 /* False: the instruction has a mode of its own and is not lifted. */
@@ -86,15 +67,7 @@ static bool rounds_as_host(struct lifter *l, const struct rv_insn *insn)
         lift_leave_stop(l, LIFT_INTERPRET);
         return false;
     }
-    require_host_rounding(l);
     return true;
-}
-
-/* The mode has no influence but must exist. */
-static void require_some_rounding(struct lifter *l, const struct rv_insn *insn)
-{
-    if (insn->rm == DYNAMIC)
-        require_host_rounding(l);
 }
 
 /* ---- CSRs ---- */
@@ -243,15 +216,13 @@ static bool is_copy(const struct rv_insn *insn, const struct lift_row *row)
 
 ROW_FUNCTION(fp_sign)
 {
-    ir_ref a = exact_operand(l, insn->rs1, row->type), b = exact_operand(l, insn->rs2, row->type);
+    ir_ref a = operand(l, insn->rs1, row->type), b = operand(l, insn->rs2, row->type);
     if (!is_copy(insn, row)) {
         set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, a, b));
         return;
     }
     enum ir_type type = is_boxed(l, insn->rs1) ? IR_F32 : IR_F64;
-    ir_ref raw = l->raw[insn->rs1];
     set_f(l, insn->rd, type, a);
-    l->raw[insn->rd] = raw;
 }
 
 /* detail: is the result a NaN when one operand is? */
@@ -285,7 +256,6 @@ static ir_ref rounding_mode(struct lifter *l, const struct rv_insn *insn)
 {
     if (insn->rm != DYNAMIC)
         return lift_constant(l, insn->rm);
-    require_host_rounding(l);
     return lift_op_k(l, IR_AND, IR_I64, ir_get(l->ir, LIFT_ROUNDING), DYNAMIC);
 }
 
@@ -312,7 +282,6 @@ ROW_FUNCTION(fp_to_int)
         lift_set_x(l, insn->rd, lift_call(l, row->detail, bits(l, insn->rs1), mode));
         return;
     }
-    require_some_rounding(l, insn);
     lift_set_x(l, insn->rd, lift_op(l, op, row->type, operand(l, insn->rs1, row->type), 0));
 }
 
@@ -327,9 +296,7 @@ ROW_FUNCTION(fp_round)
 /* detail: is every result exact? */
 ROW_FUNCTION(fp_from_int)
 {
-    if (row->detail)
-        require_some_rounding(l, insn);
-    else if (!rounds_as_host(l, insn))
+    if (!row->detail && !rounds_as_host(l, insn))
         return;
     set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_x(l, insn->rs1), 0));
 }
@@ -343,6 +310,5 @@ ROW_FUNCTION(fp_narrow)
 
 ROW_FUNCTION(fp_widen)
 {
-    require_some_rounding(l, insn);
     set_result(l, insn->rd, row->type, lift_op(l, row->op, row->type, operand(l, insn->rs1, IR_F32), 0));
 }

@@ -34,11 +34,7 @@ struct lifter {
     unsigned window_size;
     uint8_t window[64 + 4]; /* a word may be read at the very end */
 
-    /* Floating point. Where raw[n] is not 0, register n holds its canonical form; arithmetic takes the raw value, whose
-     * precision is single if the register is in `boxed`, else double. */
-    bool rounding_checked;
-    uint32_t boxed; /* registers that hold a boxed single, bits */
-    ir_ref raw[32];
+    uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
 };
 
 struct lift_row {

@@ -46,6 +46,10 @@ static inline uint32_t x86_width(const struct ir_ins *ins)
 /* An i32 operation may read a value from before its extension, when that is not computed otherwise. */
 ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref);
 
+/* What arithmetic and comparisons make of a NaN does not depend on which one it is: they may read the value from before CANON, when
+ * that is not computed otherwise. */
+ir_ref x86_raw(struct jit_assembler *as, ir_ref ref);
+
 /* The operand of a memory access; registers are chosen. */
 struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref);
 
