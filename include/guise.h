@@ -70,7 +70,7 @@ void guise_vm_free(struct guise_vm *vm);
  *   sysroot    directory in which the loader and libraries are looked for first
  *   root       directory that becomes the program's root (user namespace and chroot), or an image's name
  *   bind +     SRC[:DST] shows a host file or directory inside the root
- *   engine     "interp", "jit" or "lockstep"
+ *   engine     "jit" (the default), "interp" or "lockstep"
  *   cpu        extensions shown to the guest, e.g. "rv64gc", "max", "max,zacas=off"
  *   strace     "on" prints system calls to standard error
  *   stats      "text" or "json": counters on standard error when the guest ends

@@ -156,7 +156,7 @@ const struct verb verb_run = {
         "  --env NAME=VALUE     set a variable of its environment; --env NAME removes it (may be repeated)\n"
         "\n"
         "How it runs:\n"
-        "  --engine=NAME        what runs its instructions: interp, jit, lockstep (both, compared; slow)\n"
+        "  --engine=NAME        what runs its instructions: jit (default), interp, lockstep (both, compared; slow)\n"
         "  --cpu LIST           extensions that it sees: max (default), rv64gc, max,zacas=off, ...; help lists them\n"
         "  --address-bits N     size of its address space, 39 (default) to 46\n"
         "  --argv0 NAME         its argv[0]\n"

@@ -30,7 +30,7 @@ static int hide(uint8_t *mapping, size_t size)
 int host_code_memory_map(struct host_code_memory *memory, size_t size, struct guise_error *err)
 {
     *memory = (struct host_code_memory){.size = size};
-    memory->write = map_writable(size);
+    __atomic_store_n(&memory->write, map_writable(size), __ATOMIC_RELEASE);
     if (!memory->write)
         return error_set_errno(err, GUISE_E_NOMEM, errno, "%zu MiB of addresses for translated code " ADVICE,
                                size >> 20);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "host/code_memory.h"
+#include "host/sanitize.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -66,7 +67,7 @@ static uint8_t *chunk_start(const struct jit_cache *cache, const struct chunk *c
     return cache->memory.write + SHARED_BYTES + (size_t)(chunk - cache->chunks) * cache->chunk_bytes;
 }
 
-static struct link *link_at(const struct jit_cache *cache, uint64_t number)
+HOST_NO_TSAN static struct link *link_at(const struct jit_cache *cache, uint64_t number)
 {
     const struct chunk *chunk = &cache->chunks[number >> CHUNK_SHIFT];
     unsigned index = number & (CHUNK_LINKS - 1);
@@ -108,7 +109,8 @@ static void list_remove(const struct jit_cache *cache, struct link *link)
     link->target = NULL;
 }
 
-uint64_t jit_cache_link_pc(const struct jit_cache *cache, uint64_t number)
+/* Whoever executes the code that names the link sees what was written before that code. */
+HOST_NO_TSAN uint64_t jit_cache_link_pc(const struct jit_cache *cache, uint64_t number)
 {
     return link_at(cache, number)->pc;
 }
@@ -215,6 +217,8 @@ bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *fi
 
 bool jit_cache_is_low(const struct jit_cache *cache)
 {
+    if (!jit_cache_is_mapped(cache))
+        return false; /* all of it will be new */
     for (unsigned i = 0; i < cache->chunk_count; i++)
         if (cache->chunks[i].state == CHUNK_FREE || cache->chunks[i].state == CHUNK_DYING)
             return false;
@@ -408,7 +412,7 @@ int jit_cache_map(struct jit_cache *cache, struct guise_error *err)
 
 bool jit_cache_is_mapped(const struct jit_cache *cache)
 {
-    return cache->memory.write;
+    return __atomic_load_n(&cache->memory.write, __ATOMIC_ACQUIRE);
 }
 
 void jit_cache_fork_child(struct jit_cache *cache)

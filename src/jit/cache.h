@@ -47,8 +47,10 @@ void jit_cache_free(struct jit_cache *cache);
 /* In the child after fork(): the memory was not inherited. Units stay on record, and nothing may be done with them, until
  * jit_cache_map() releases them all and gets new memory. */
 void jit_cache_fork_child(struct jit_cache *cache);
-bool jit_cache_is_mapped(const struct jit_cache *cache);
 int jit_cache_map(struct jit_cache *cache, struct guise_error *err);
+
+/* Without the lock: whoever finds it mapped sees all that was done before the mapping. */
+bool jit_cache_is_mapped(const struct jit_cache *cache);
 
 /* Room for the code that all units share, at `cold`. */
 struct jit_room jit_cache_shared(const struct jit_cache *cache);
@@ -63,7 +65,7 @@ struct jit_unit *jit_cache_add(struct jit_cache *cache, const struct jit_room *r
 /* Harts inside go on until its next way out; nobody enters it again. */
 void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit);
 
-/* Is the time come to evict: is the chunk that is being filled the last one? */
+/* Is the time come to evict: is the chunk that is being filled the last one? Not where there is no memory. */
 bool jit_cache_is_low(const struct jit_cache *cache);
 
 /* Kills what is in the oldest chunk; its number, or -1 when there is nothing to evict. */

@@ -1,5 +1,5 @@
 /* Robust futexes. Where guest addresses are the host's, the host's kernel knows the guest's list too and looks after it
- * when the process is killed. */
+ * when the process is killed. Not in lockstep, whose own lock is on the C library's list. */
 #include "process/thread.h"
 
 #include "host/exchange.h"
@@ -17,9 +17,14 @@ struct guest_robust_head {
     uint64_t pending;
 };
 
+static bool is_known_to_host(const struct thread *t)
+{
+    return !t->hart.mem_base && t->process->config->engine.kind != ENGINE_LOCKSTEP;
+}
+
 static void tell_host(const struct thread *t)
 {
-    if (!t->hart.mem_base)
+    if (is_known_to_host(t))
         host_call_now(SYS_set_robust_list, guest_pointer(t, t->robust_list, sizeof(struct guest_robust_head)),
                       sizeof(struct guest_robust_head));
 }
@@ -114,4 +119,10 @@ void robust_list_leave(struct thread *t)
     }
     if (head.pending)
         leave_entry(t, head.pending, head.futex_offset, true);
+}
+
+void robust_list_leave_group(struct thread *t)
+{
+    if (!is_known_to_host(t))
+        robust_list_leave(t);
 }

@@ -205,8 +205,7 @@ _Noreturn void thread_exit(struct thread *t, int status)
 _Noreturn void thread_exit_group(struct thread *t, int status)
 {
     process_print_stats(t->process);
-    if (t->hart.mem_base)
-        robust_list_leave(t); /* else the host's kernel does it */
+    robust_list_leave_group(t);
     for (;;)
         host_call_now(SYS_exit_group, status);
 }

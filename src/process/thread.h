@@ -33,6 +33,9 @@ _Noreturn void thread_exit_group(struct thread *t, int status);
 /* Marks what the ending thread holds of robust mutexes as left by a dead owner, and wakes who waits; robust.c. */
 void robust_list_leave(struct thread *t);
 
+/* The same for the thread that ends its whole process, where the host's kernel does not do it. */
+void robust_list_leave_group(struct thread *t);
+
 /* *address = 0 in guest memory, and a wake-up for one who waits there: what CLONE_CHILD_CLEARTID asks for. */
 void thread_clear_tid(const struct thread *t, uint64_t address);
 

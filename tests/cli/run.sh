@@ -187,7 +187,7 @@ C
 for how in range list loop; do
     try "$guise" run --stats=json ./close $how ./close
     is "$how: the monitor's descriptors are not listed, and not closed" again "$out"
-    like "$how: --stats goes where standard error was" '{"instructions":*}' "$err"
+    like "$how: --stats goes where standard error was" '{"*instructions":*}' "$err"
     try "$guise" run --strace ./close $how ./close
     like "$how: --strace as well" '*execve(*exit_group(0) = ?' "$err"
 done

@@ -96,7 +96,7 @@ static void *map(size_t size, int protection)
 
 static void bench_init(struct bench *b, const struct ir_machine *machine, struct jit_modes modes)
 {
-    *b = (struct bench){.ir = malloc(sizeof(struct ir)), .copy = malloc(sizeof(struct ir))};
+    *b = (struct bench){.ir = calloc(1, sizeof(struct ir)), .copy = calloc(1, sizeof(struct ir))};
     b->machine = (struct jit_machine){.ir = *machine,
                                       .state = offsetof(struct cpu, state),
                                       .pending = offsetof(struct cpu, pending),

@@ -216,6 +216,23 @@ static void single_chunk_is_flushed(void **state)
     jit_cache_free(f.cache);
 }
 
+/* After a fork there is nothing to evict: a full cache's memory is not there. */
+static void child_evicts_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, 1);
+    while (add(&f, 0, 0, false, 40000))
+        ;
+    assert_true(jit_cache_is_low(f.cache));
+    jit_cache_fork_child(f.cache);
+    assert_false(jit_cache_is_mapped(f.cache));
+    assert_false(jit_cache_is_low(f.cache));
+    assert_int_equal(jit_cache_map(f.cache, NULL), 0);
+    assert_non_null(add(&f, 0, 0, false, HOT_BYTES));
+    jit_cache_free(f.cache);
+}
+
 static void links_fill_a_chunk(void **state)
 {
     (void)state;
@@ -241,6 +258,7 @@ int main(void)
         cmocka_unit_test(links_are_tied_and_untied), cmocka_unit_test(link_can_change_its_end),
         cmocka_unit_test(addresses_lead_to_units),   cmocka_unit_test(oldest_chunk_dies),
         cmocka_unit_test(single_chunk_is_flushed),   cmocka_unit_test(links_fill_a_chunk),
+        cmocka_unit_test(child_evicts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Predecoded code under fire: harts run functions while another thread rewrites them, in a code cache of two chunks, so
- * that units are killed, dropped and freed all the time. Built with -fsanitize=thread, too, it shows missing order.
+/* Predecoded and translated code under fire: harts run functions while another thread rewrites them, in code caches of a
+ * chunk or two, so that units are killed, dropped and freed all the time. Built with -fsanitize=thread, too, it shows missing order.
  *
  *   function k:  addi a0, zero, VERSION      main:  for each k:  lw a1, published[k]
  *                jal zero, common_return                         jal ra, function k   (or a jump through a register)
@@ -8,6 +8,7 @@
  *
  * The writer stores a new VERSION, announces the change and then publishes it: a hart that has seen the publication must
  * execute what was published. */
+#include "cpu/riscv/engine.h"
 #include "cpu/riscv/unit.h"
 #include "host/copy.h"
 #include "insns.h"
@@ -16,6 +17,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +40,7 @@ enum { X_RA = 1, X_DATA = 8, X_BASE = 9, X_RESULT = 10, X_PUBLISHED = 11 };
 struct guest {
     uint8_t *memory;
     struct code *code;
+    struct engine_options engine;
     uint64_t stale, stop; /* pcs of main's ends */
     uint64_t per_round;   /* instructions from its start to `stop` */
     atomic_bool finished;
@@ -96,13 +99,20 @@ static void make_program(struct guest *g)
     g->per_round = COUNT / 2 * (3 + 3) + COUNT / 2 * (5 + 3);
 }
 
+/* Engine and options, as one text: "jit threshold:0". */
 static int setup(void **state)
 {
     /* One chunk is never too much, so two are the least that lets harts that share it get anywhere. */
     static const struct code_ops ops = {.executable = executable, .max_bytes = 100000};
     struct guest *g = calloc(1, sizeof(*g));
+    char kind[16] = "", options[100] = "";
+    sscanf(*state, "%15s %99s", kind, options);
+    g->engine = (struct engine_options)ENGINE_DEFAULTS;
+    assert_true(engine_parse_kind(&g->engine, kind) &&
+                (!*options || engine_parse_options(&g->engine, options)));
     g->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_int_equal(code_new(&g->code, &ops, g, (uint64_t)g->memory, ~UINT64_C(0), NULL), 0);
+    assert_int_equal(code_set_engine(g->code, &g->engine, NULL), 0);
     make_program(g);
     *state = g;
     return 0;
@@ -117,19 +127,31 @@ static int teardown(void **state)
     return 0;
 }
 
-static void start_hart(struct guest *g, struct hart *hart)
+static struct hart *new_hart(struct guest *g)
 {
-    if (hart_init(hart, g->code, (uint64_t)g->memory, MEMORY_SIZE, NULL))
+    struct hart *hart = calloc(1, sizeof(*hart));
+    if (!hart || hart_init(hart, g->code, (uint64_t)g->memory, MEMORY_SIZE, NULL))
         abort();
+    return hart;
+}
+
+static void free_hart(struct hart *hart)
+{
+    hart_release(hart);
+    free(hart);
 }
 
 /* As an owner does it: a kick means nothing by itself. */
 static void run(struct hart *hart)
 {
+    engine_enter_thread(hart);
+    hart_fpu_enter(hart);
     do {
         atomic_store(&hart->pending, 0);
-        interp_run(hart);
+        engine_run(hart);
     } while (hart->exit.kind == EXIT_PENDING);
+    hart_fpu_leave(hart);
+    engine_leave_thread(hart);
 }
 
 static bool run_main(const struct guest *g, struct hart *hart)
@@ -139,7 +161,8 @@ static bool run_main(const struct guest *g, struct hart *hart)
     hart->x[X_DATA] = PUBLISHED;
     hart->x[X_BASE] = FUNCTIONS / 4;
     run(hart);
-    return hart->exit.kind == EXIT_EBREAK && hart->pc == g->stop && hart->instret - before == g->per_round;
+    return hart->exit.kind == EXIT_EBREAK && hart->pc == g->stop &&
+           (hart_translates(hart) || hart->instret - before == g->per_round);
 }
 
 /* Runs main until the writer has finished; every now and then with a new hart. */
@@ -148,11 +171,10 @@ static void *runner(void *guest)
     struct guest *g = guest;
     bool ok = true;
     while (ok && !atomic_load(&g->finished)) {
-        struct hart hart;
-        start_hart(g, &hart);
+        struct hart *hart = new_hart(g);
         for (unsigned i = 0; i < 200 && ok; i++)
-            ok = run_main(g, &hart);
-        hart_release(&hart);
+            ok = run_main(g, hart);
+        free_hart(hart);
     }
     return ok ? g : NULL;
 }
@@ -191,8 +213,7 @@ static void harts_see_what_is_published(void **state)
     enum { RUNNERS = 3, FORKS = 8 };
     struct guest *g = *state;
     pthread_t threads[RUNNERS];
-    struct hart hart;
-    start_hart(g, &hart);
+    struct hart *hart = new_hart(g);
     for (unsigned i = 0; i < RUNNERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, runner, g), 0);
     unsigned seed = 1;
@@ -202,9 +223,9 @@ static void harts_see_what_is_published(void **state)
             rewrite(g, seed >> 16 & (COUNT - 1), version);
         }
         if (version % (VERSIONS / FORKS) == 0)
-            fork_and_run(g, &hart);
+            fork_and_run(g, hart);
         if (version % 16 == 0)
-            assert_true(run_main(g, &hart));
+            assert_true(run_main(g, hart));
     }
     atomic_store(&g->finished, true);
     for (unsigned i = 0; i < RUNNERS; i++) {
@@ -212,14 +233,22 @@ static void harts_see_what_is_published(void **state)
         pthread_join(threads[i], &result);
         assert_non_null(result);
     }
-    hart_release(&hart);
+    free_hart(hart);
     assert_true(code_stats(g->code).flushes > 10);
 }
+
+#define UNDER(engine)                                                                                        \
+    {                                                                                                        \
+        "harts_see_what_is_published: " engine, harts_see_what_is_published, setup, teardown, (void *)engine \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(harts_see_what_is_published, setup, teardown),
+        UNDER("interp"),
+        UNDER("jit threshold:2"),
+        UNDER("jit threshold:0,cache:1"),
+        UNDER("jit threshold:1,cache:600000,random:3,no-returns"),
     };
     return cmocka_run_group_tests_name("code_threads", tests, NULL, NULL);
 }

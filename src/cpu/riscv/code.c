@@ -150,7 +150,7 @@ int code_new(struct code **out, const struct code_ops *ops, void *context, uint6
     code->max_bytes = ops->max_bytes ? ops->max_bytes : DEFAULT_MAX_BYTES;
     code->table = table;
     code->epoch = 1;
-    code->engine = (struct engine_options)ENGINE_DEFAULTS;
+    code->engine.kind = ENGINE_INTERP; /* unless the owner says more */
     *out = code;
     return 0;
 }

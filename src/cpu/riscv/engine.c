@@ -4,6 +4,7 @@
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/unit.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,10 +39,12 @@ HOST_NO_TSAN bool engine_fault(struct hart *hart, int host_signal, uint64_t host
 static bool read_number(const char *word, const char *end, const char *name, uint64_t *value)
 {
     size_t length = strlen(name);
-    if ((size_t)(end - word) <= length + 1 || strncmp(word, name, length) != 0 || word[length] != ':')
+    const char *digits = word + length + 1;
+    if (end <= digits || strncmp(word, name, length) != 0 || word[length] != ':' ||
+        !isdigit((unsigned char)*digits))
         return false;
     char *stop;
-    *value = strtoull(word + length + 1, &stop, 0);
+    *value = strtoull(digits, &stop, 0);
     return stop == end;
 }
 

@@ -25,7 +25,7 @@ struct engine_options {
 /* Measured: see docs/performance.md. */
 #define ENGINE_DEFAULTS                                         \
     {                                                           \
-        .kind = ENGINE_INTERP, .threshold = 20, .max_insns = 64 \
+        .kind = ENGINE_JIT, .threshold = 8, .max_insns = 64 \
     }
 
 enum { ENGINE_MAX_INSNS = 256, ENGINE_MAX_CACHE = 1 << 30 };

@@ -58,30 +58,36 @@ static void set_result(struct lifter *l, unsigned number, enum ir_type type, ir_
 
 /* Where the dynamic mode is none of the host's (or none at all), the engine does not run units: hart_rounds_as_host(). Only the
  * interpreter's instructions change it. */
-enum { DYNAMIC = 7 };
-
-/* False: the instruction has a mode of its own and is not lifted. */
-static bool rounds_as_host(struct lifter *l, const struct rv_insn *insn)
-{
-    if (insn->rm != DYNAMIC) {
-        lift_leave_stop(l, LIFT_INTERPRET);
-        return false;
-    }
-    return true;
-}
-
-/* ---- CSRs ---- */
-
-enum { FLAGS = 0x1f, FRM = 7, FRM_SHIFT = 5 };
-
-static ir_ref read_flags(struct lifter *l)
-{
-    return lift_op(l, IR_OR, IR_I64, lift_op(l, IR_GETFLAGS, IR_I64, 0, 0), ir_get(l->ir, LIFT_FLAGS));
-}
+enum { DYNAMIC = 7, FLAGS = 0x1f, FRM = 7, FRM_SHIFT = 5 };
 
 static ir_ref read_rounding(struct lifter *l)
 {
     return lift_op_k(l, IR_AND, IR_I64, ir_get(l->ir, LIFT_ROUNDING), FRM);
+}
+
+/* The dynamic mode is to nearest even: once for a unit, because no instruction of a unit changes it. */
+static void require_nearest(struct lifter *l)
+{
+    if (!l->nearest)
+        lift_guard(l, read_rounding(l));
+    l->nearest = true;
+}
+
+/* False: the instruction has a mode of its own that is not lifted. To nearest even is: guest JITs encode it everywhere. */
+static bool rounds_as_host(struct lifter *l, const struct rv_insn *insn)
+{
+    if (insn->rm == SOFTFP_RNE)
+        require_nearest(l);
+    else if (insn->rm != DYNAMIC)
+        lift_leave_stop(l, LIFT_INTERPRET);
+    return insn->rm == SOFTFP_RNE || insn->rm == DYNAMIC;
+}
+
+/* ---- CSRs ---- */
+
+static ir_ref read_flags(struct lifter *l)
+{
+    return lift_op(l, IR_OR, IR_I64, lift_op(l, IR_GETFLAGS, IR_I64, 0, 0), ir_get(l->ir, LIFT_FLAGS));
 }
 
 /* Reading: rs1 is a register or an immediate, and with 0 no bit is set or cleared. What writes frm changes the host's mode, and

@@ -29,7 +29,7 @@ struct translation {
     uint64_t pc;
     unsigned insns, piece_count, part_count;
     bool changeable;
-    bool cut; /* struct lift_result */
+    bool cut;             /* struct lift_result */
     const uint8_t *bytes; /* of the pieces, one after the other */
     struct lift_piece pieces[LIFT_MAX_PIECES];
     struct translation_part parts[];
