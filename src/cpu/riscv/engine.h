@@ -23,8 +23,8 @@ struct engine_options {
 };
 
 /* Measured: see docs/performance.md. */
-#define ENGINE_DEFAULTS                                         \
-    {                                                           \
+#define ENGINE_DEFAULTS                                     \
+    {                                                       \
         .kind = ENGINE_JIT, .threshold = 8, .max_insns = 64 \
     }
 
