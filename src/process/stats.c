@@ -1,4 +1,5 @@
 /* --stats */
+#include "process/own_fds.h"
 #include "process/thread.h"
 
 #include "base/buf.h"
@@ -177,6 +178,6 @@ void process_print_stats(struct process *p)
         print_json(&rows, &out);
     else
         print_text(&rows, &out);
-    host_call_now(SYS_write, p->config->report_fd, out.data, out.length);
+    own_fds_report(p, &(struct iovec){out.data, out.length}, 1);
     buf_release(&out);
 }

@@ -1,5 +1,6 @@
 /* Writes the lines of --strace. */
 #include "process/strace.h"
+#include "process/own_fds.h"
 
 #include "process/serve.h"
 
@@ -58,7 +59,7 @@ static void write_line(const struct strace_line *line, struct thread *t)
     const struct iovec parts[] = {{prefix, strlen(prefix)},
                                   {(char *)(uintptr_t)line->text, line->length},
                                   {(char *)(uintptr_t) "\n", 1}};
-    host_call_now(SYS_writev, p->config->report_fd, parts, ARRAY_SIZE(parts));
+    own_fds_report(p, parts, ARRAY_SIZE(parts));
 }
 
 /* ---- Values ---- */

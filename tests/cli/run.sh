@@ -137,6 +137,29 @@ fi
 exec 3>&- 4<&-
 wait
 
+# ---- a report that nobody reads ----
+compile piped <<'C'
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile int told;
+static void on_pipe(int number)
+{
+    told += number == SIGPIPE;
+}
+int main(void)
+{
+    signal(SIGPIPE, on_pipe);
+    for (int i = 0; i < 1000; i++)
+        getppid();
+    printf("told %d times\n", told);
+}
+C
+mkfifo reports
+head -n 1 <reports >/dev/null &
+is 'a closed --strace is none of the guest'"'"'s business' 'told 0 times' "$(timeout 20 "$guise" run --strace ./piped 2>reports)"
+wait
+
 # ---- descriptors of the monitor's own ----
 # Lists its descriptors, closes all from 2 on in one of three ways, and executes itself.
 compile close <<'C'
