@@ -290,10 +290,14 @@ static void float_other(struct builder *b, bool single)
         keep(b, exact,
              emit(b, (enum ir_op)(IR_FSGNJ + chance(b, 3)), type, choose(b, exact), choose(b, exact)));
         break;
-    case 2:
-        keep(b, WHOLE,
-             emit(b, (enum ir_op)(IR_FEQ + chance(b, 3)), type, operand(b, single), operand(b, single)));
+    case 2: {
+        ir_ref holds =
+            emit(b, (enum ir_op)(IR_FEQ + chance(b, 3)), type, operand(b, single), operand(b, single));
+        keep(b, WHOLE, holds);
+        if (chance(b, 2)) /* as guests negate it */
+            keep(b, WHOLE, emit(b, IR_EQ, IR_I64, holds, ir_constant(b->ir, 0)));
         break;
+    }
     case 3: keep(b, WHOLE, emit(b, IR_UNBOXED, IR_F32, choose(b, chance(b, 2) ? exact : DOUBLE), 0)); break;
     case 4: keep(b, WHOLE, emit(b, IR_BITS, IR_I64, choose(b, exact), 0)); break;
     case 5: keep(b, exact, emit(b, IR_FROMBITS, type, single ? half(b) : whole(b), 0)); break;

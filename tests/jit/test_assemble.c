@@ -247,18 +247,13 @@ static void fill(struct bench *b, uint64_t *seed, uint64_t *slots)
     }
 }
 
-static void try_unit(struct bench *b, uint64_t seed, struct random_unit options)
+/* Runs the unit in b->ir both ways. */
+static void compare(struct bench *b, uint64_t seed, const uint64_t *slots)
 {
     static struct outcome want, got;
     static uint8_t memory[WINDOW];
-    uint64_t slots[IR_MAX_SLOTS] = {0};
     struct jit_result r;
-    options.seed = seed;
-    options.window = (uint64_t)b->window;
-    options.window_size = WINDOW;
-    random_unit(b->ir, &b->machine.ir, 0x10000, &options);
     memcpy(b->copy, b->ir, sizeof(*b->copy));
-    fill(b, &options.seed, slots);
     memcpy(memory, b->window, WINDOW);
     expect(b, slots, &want);
     memcpy(b->window, memory, WINDOW);
@@ -268,6 +263,17 @@ static void try_unit(struct bench *b, uint64_t seed, struct random_unit options)
     execute(b, slots, &r, &got);
     if (!same(b, &want, &got))
         differ(b, seed, &want, &got, &r);
+}
+
+static void try_unit(struct bench *b, uint64_t seed, struct random_unit options)
+{
+    uint64_t slots[IR_MAX_SLOTS] = {0};
+    options.seed = seed;
+    options.window = (uint64_t)b->window;
+    options.window_size = WINDOW;
+    random_unit(b->ir, &b->machine.ir, 0x10000, &options);
+    fill(b, &options.seed, slots);
+    compare(b, seed, slots);
 }
 
 static void try_units(const struct ir_machine *machine, struct jit_modes modes, struct random_unit options,
@@ -308,15 +314,38 @@ MODES(test_random_registers, .random = 12345)
 MODES(test_few_registers, .few_registers = true)
 MODES(test_no_returns, .no_returns = true, .no_chain = true)
 
+/* Comparisons that take two conditions of the host's, as values and negated, in every register. */
+static void test_comparisons(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, UINT64_C(1) << 63, 0x3ff0000000000000, 0x7ff8000000000000};
+    struct bench b;
+    catch_faults();
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0});
+    for (unsigned i = 0; i < 3 * WIDE_SLOTS * 16; i++) {
+        unsigned slot = i / 48;
+        uint64_t slots[IR_MAX_SLOTS] = {0};
+        if (wide_slots[slot].type == IR_F64)
+            continue;
+        slots[WIDE_INTEGER] = values[i % 4];
+        slots[WIDE_INTEGER + 1] = values[i / 4 % 4];
+        ir_begin(b.ir, &wide_machine, 0x10000);
+        ir_ref holds = ir_emit(b.ir, (enum ir_op)(IR_FEQ + i / 16 % 3), IR_F64, ir_get(b.ir, WIDE_INTEGER),
+                               ir_get(b.ir, WIDE_INTEGER + 1));
+        ir_set(b.ir, slot, ir_emit(b.ir, IR_EQ, IR_I64, holds, ir_constant(b.ir, 0)));
+        ir_leave(b.ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = 0x20000}, 0);
+        compare(&b, i, slots);
+    }
+    bench_release(&b);
+}
+
 int main(void)
 {
     make_wide_slots();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual),
-        cmocka_unit_test(test_baseline),
-        cmocka_unit_test(test_random_registers),
-        cmocka_unit_test(test_few_registers),
-        cmocka_unit_test(test_no_returns),
+        cmocka_unit_test(test_comparisons),   cmocka_unit_test(test_usual),
+        cmocka_unit_test(test_baseline),      cmocka_unit_test(test_random_registers),
+        cmocka_unit_test(test_few_registers), cmocka_unit_test(test_no_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

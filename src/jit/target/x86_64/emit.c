@@ -559,15 +559,15 @@ static void set_byte(struct jit_assembler *as, enum x86_condition condition, uns
 }
 
 /* 0 or 1 of a comparison. */
-static void emit_set(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+static void emit_set(struct jit_assembler *as, ir_ref ref)
 {
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
-    if (ins->op != IR_FEQ)
-        jit_share(as, r);
+    jit_share(as, r);
     ir_at(as->ir, ref)->reg = JIT_NO_REG; /* idle, so that the test takes the comparison itself */
     struct x86_test t = x86_test_prepare(as, ref, ref);
-    x86_rr(as, X86(0, 1, 0xb6) | X86_B, r, r); /* movzx */
-    if (t.equal_ordered || t.unequal_or_unordered) {
+    x86_rr(as, X86(0, 1, 0xb6) | X86_B, r, r);       /* movzx */
+    if (t.equal_ordered || t.unequal_or_unordered) { /* two conditions, each in a register of its own */
+        as->busy |= JIT_REG(r);
         unsigned other = jit_temp(as, JIT_INTEGERS);
         x86_rr(as, X86(0, 0, t.equal_ordered ? 0x22 : 0x0a) | X86_B, r, other);
         set_byte(as, t.equal_ordered ? X86_NP : X86_P, other);
@@ -643,7 +643,7 @@ static void emit(struct jit_assembler *as, ir_ref ref)
     case IR_GEU:
     case IR_FEQ:
     case IR_FLT:
-    case IR_FLE: emit_set(as, ref, ins); break;
+    case IR_FLE: emit_set(as, ref); break;
     case IR_SELECT: emit_select(as, ref, ins); break;
     case IR_CALL:
     case IR_CALLF: x86_emit_call(as, ref); break;
