@@ -339,13 +339,40 @@ static void test_comparisons(void **state)
     bench_release(&b);
 }
 
+/* A comparison whose value is only used negated, behind what reads or writes the flags: it raises its own where it stands. */
+static void test_flags_around_comparisons(void **state)
+{
+    (void)state;
+    struct bench b;
+    uint64_t slots[IR_MAX_SLOTS] = {[WIDE_INTEGER] = 0x7ff8000000000000};
+    catch_faults();
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0});
+    for (unsigned i = 0; i < 4; i++) {
+        ir_begin(b.ir, &wide_machine, 0x10000);
+        ir_ref holds =
+            ir_emit(b.ir, IR_FLT, IR_F64, ir_get(b.ir, WIDE_INTEGER), ir_get(b.ir, WIDE_INTEGER + 1));
+        if (i & 1)
+            ir_set(b.ir, 0, ir_emit(b.ir, IR_GETFLAGS, IR_I64, 0, 0));
+        if (i & 2)
+            ir_emit(b.ir, IR_SETFLAGS, IR_I64, ir_constant(b.ir, 1), 0);
+        ir_set(b.ir, 1, ir_emit(b.ir, IR_EQ, IR_I64, holds, ir_constant(b.ir, 0)));
+        ir_leave(b.ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = 0x20000}, 0);
+        compare(&b, i, slots);
+    }
+    bench_release(&b);
+}
+
 int main(void)
 {
     make_wide_slots();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_comparisons),   cmocka_unit_test(test_usual),
-        cmocka_unit_test(test_baseline),      cmocka_unit_test(test_random_registers),
-        cmocka_unit_test(test_few_registers), cmocka_unit_test(test_no_returns),
+        cmocka_unit_test(test_comparisons),
+        cmocka_unit_test(test_flags_around_comparisons),
+        cmocka_unit_test(test_usual),
+        cmocka_unit_test(test_baseline),
+        cmocka_unit_test(test_random_registers),
+        cmocka_unit_test(test_few_registers),
+        cmocka_unit_test(test_no_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

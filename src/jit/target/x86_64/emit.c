@@ -477,7 +477,13 @@ static void prepare_fp_test(struct jit_assembler *as, struct x86_test *t, const 
         t->condition = ins->op == IR_FLT ? (negate ? X86_BE : X86_A) : (negate ? X86_C : X86_NC);
 }
 
-/* May the comparison be made by its user? One of floating point raises flags: nothing that leaves may be between the two. */
+/* Does it matter whether flags are raised before or after it? */
+static bool sees_flags(const struct ir_ins *ins)
+{
+    return ir_ops[ins->op].flags & (IR_FAULT | IR_LEAVE) || ins->op == IR_GETFLAGS || ins->op == IR_SETFLAGS;
+}
+
+/* May the comparison be made by its user? One of floating point raises flags, which must be seen where it stands. */
 static bool may_fuse(struct jit_assembler *as, ir_ref compare, ir_ref user)
 {
     const struct ir_ins *ins = ir_at(as->ir, compare);
@@ -485,7 +491,7 @@ static bool may_fuse(struct jit_assembler *as, ir_ref compare, ir_ref user)
         return false;
     if (is_fp_compare(ins->op))
         for (ir_ref between = compare + 1; between < user; between++)
-            if (ir_ops[ir_at(as->ir, between)->op].flags & (IR_FAULT | IR_LEAVE))
+            if (sees_flags(ir_at(as->ir, between)))
                 return false;
     return true;
 }
