@@ -66,7 +66,8 @@ void host_guest_thread_leave(struct host_guest_thread *thread)
     sigaltstack(&thread->outer, NULL);
 }
 
-HOST_NO_TSAN bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address)
+HOST_NO_TSAN bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address,
+                                              uint64_t sp)
 {
-    return thread->mapping && address - (uint64_t)thread->mapping < GUARD;
+    return thread->mapping && address - (uint64_t)thread->mapping < GUARD && address == sp - sizeof(uint64_t);
 }

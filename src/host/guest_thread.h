@@ -26,7 +26,7 @@ void host_guest_thread_unmap(struct host_guest_thread *thread);
 void host_guest_thread_enter(struct host_guest_thread *thread, uint64_t base);
 void host_guest_thread_leave(struct host_guest_thread *thread);
 
-/* Is the address where the return stack overflows to? Async-signal-safe. */
-bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address);
+/* Was the access to `address` a push beyond the return stack? `sp`: the stack pointer. Async-signal-safe. */
+bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address, uint64_t sp);
 
 #endif

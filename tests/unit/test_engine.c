@@ -460,6 +460,22 @@ static void recursion_is_unlimited(void **state)
     }
 }
 
+/* An access of the guest's to where the return stack would overflow is a fault as any other. */
+static void the_guard_is_not_special(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0", false);
+    PROGRAM(&g, INSN(LD, .rd = A1, .rs1 = A0, .imm = 0), ECALL);
+    g.hart.pc = g.start + CODE;
+    g.hart.x[A0] = (uint64_t)g.hart.host.mapping;
+    alarm(20);
+    assert_int_equal(run(&g), EXIT_FAULT);
+    alarm(0);
+    assert_int_equal(g.hart.exit.address, g.hart.x[A0]);
+    stop(&g);
+}
+
 /* Each round calls as deep as a1 says, and jumps out of all of it as longjmp() does. */
 static void frames_can_be_left(void **state)
 {
@@ -603,6 +619,7 @@ int main(void)
         cmocka_unit_test(kicks_reach_returns),
         cmocka_unit_test(kicks_reach_computed_jumps),
         cmocka_unit_test(recursion_is_unlimited),
+        cmocka_unit_test(the_guard_is_not_special),
         cmocka_unit_test(frames_can_be_left),
         cmocka_unit_test(child_of_a_full_cache_goes_on),
     };

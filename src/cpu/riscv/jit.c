@@ -157,15 +157,14 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
     const void *pc = (const void *)host_context_pc(ucontext);
     if (!translator || !translator_holds(translator, pc))
         return false;
-    if (host_guest_thread_overflows(&hart->host,
-                                    host_address)) { /* the call is done again, on an empty return stack */
-        host_context_set_sp(ucontext, hart->host.return_base);
+    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
+    if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP])) {
+        host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */
         return true;
     }
     hart->fault.pc = pc;
     hart->fault.address = host_address;
     hart->fault.host_signal = host_signal;
-    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
     host_context_set_pc(ucontext, translator_thunks(translator)->fault);
     return true;
 }
