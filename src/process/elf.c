@@ -261,13 +261,12 @@ static int map_segment(struct mm *mm, const struct object *o, const Elf64_Phdr *
     return 0;
 }
 
-/* Maps all segments; `hint` is where a position-independent object should go, 0: near the program, or anywhere. */
+/* Maps all segments; `hint` is where a position-independent object should go, 0: anywhere. */
 static int object_map(struct mm *mm, struct object *o, uint64_t hint, struct guise_error *err)
 {
     bool fixed = o->header.e_type == ET_EXEC;
     uint64_t align = fixed ? MM_PAGE : o->align, low = ALIGN_DOWN(o->low, align);
-    uint64_t at = fixed || hint ? mm_place(mm, fixed ? low : hint, o->high - low, align)
-                                : mm_place_near(mm, o->high - low, align);
+    uint64_t at = mm_place(mm, fixed ? low : hint, o->high - low, align);
     if (fixed && at != low)
         return error_set(err, GUISE_E_EXEC, "%s: its fixed address %#llx cannot be mapped", o->what,
                          (unsigned long long)low);
@@ -374,7 +373,9 @@ static void describe(struct mm *mm, const struct object *o, struct elf_image *im
                                 .executable_stack = o->executable_stack};
     image->entry = image->program_entry;
     code_range(o, image);
-    image->brk = (o->header.e_type == ET_DYN ? layout->heap : o->high + o->bias) + layout->brk_slack;
+    /* A loader or static program that was put among the mappings has its heap where programs go, as on Linux. */
+    bool among_mappings = o->header.e_type == ET_DYN && !o->interp;
+    image->brk = (among_mappings ? layout->program : o->high + o->bias) + layout->brk_slack;
 }
 
 int elf_load(struct mm *mm, int fd, const char *path, int sysroot_fd, const char *sysroot,
@@ -382,8 +383,6 @@ int elf_load(struct mm *mm, int fd, const char *path, int sysroot_fd, const char
 {
     struct object o = {.fd = fd, .what = path};
     int status = object_read(&o, mm_limit(mm), err);
-    if (!status && o.header.e_type == ET_DYN)
-        mm_allow_near(mm);
     if (!status)
         status = object_map(mm, &o, o.interp ? mm_layout(mm)->program : 0, err);
     if (!status)

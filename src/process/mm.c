@@ -112,11 +112,6 @@ static int reserve(struct mm *mm, struct guise_error *err)
         "-v unlimited\"");
 }
 
-/* Above what programs with fixed addresses and their loaders take for granted, below 2^31. */
-#define NEAR_LOW          UINT64_C(0x10000000)
-#define NEAR_HIGH         UINT64_C(0x7ffff000)
-#define NEAR_RANDOM_PAGES (UINT64_C(1) << 14)
-
 static uint64_t random_pages(const struct mm_layout *layout, uint64_t random, unsigned shift, uint64_t pages)
 {
     return layout->randomized ? (random >> shift) % pages * MM_PAGE : 0;
@@ -145,15 +140,8 @@ static void choose_layout(struct mm *mm)
     layout->high =
         ALIGN_DOWN(layout->stack_top - gap, MM_PAGE) - random_pages(layout, random, 18, RANDOM_PAGES);
     layout->low = mm->low;
-    layout->heap = ALIGN_DOWN(mm->limit / 3 * 2, MM_PAGE) + random_pages(layout, random, 36, RANDOM_PAGES);
-    layout->program = NEAR_LOW + random_pages(layout, random, 36, NEAR_RANDOM_PAGES);
+    layout->program = ALIGN_DOWN(mm->limit / 3 * 2, MM_PAGE) + random_pages(layout, random, 36, RANDOM_PAGES);
     layout->brk_slack = random_pages(layout, random, 51, MAX_BRK_SLACK / MM_PAGE);
-}
-
-void mm_allow_near(struct mm *mm)
-{
-    mm->layout.near_low = NEAR_LOW;
-    mm->layout.near_high = NEAR_HIGH - (mm->layout.program - NEAR_LOW);
 }
 
 int mm_new(struct mm **out, unsigned bits, struct guise_error *err)
@@ -386,23 +374,6 @@ uint64_t mm_find_room(struct mm *mm, uint64_t hint, uint64_t length, uint64_t al
     if (!at)
         at = regions_gap(&mm->regions, mm->low, mm->limit, length + slack);
     return ALIGN_UP(at, align);
-}
-
-uint64_t mm_find_near_room(struct mm *mm, uint64_t length, uint64_t align)
-{
-    const struct mm_layout *l = &mm->layout;
-    uint64_t slack = align - MM_PAGE;
-    uint64_t at =
-        length < l->near_high / 4 ? regions_gap(&mm->regions, l->near_low, l->near_high, length + slack) : 0;
-    return at ? ALIGN_UP(at, align) : mm_find_room(mm, 0, length, align);
-}
-
-uint64_t mm_place_near(struct mm *mm, uint64_t length, uint64_t align)
-{
-    pthread_mutex_lock(&mm->lock);
-    uint64_t at = mm_find_near_room(mm, length, MAX(align, MM_PAGE));
-    pthread_mutex_unlock(&mm->lock);
-    return at;
 }
 
 uint64_t mm_place(struct mm *mm, uint64_t hint, uint64_t length, uint64_t align)

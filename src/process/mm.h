@@ -35,10 +35,7 @@ struct mm_layout {
     uint64_t stack_top;  /* the main stack ends here */
     uint64_t stack_size; /* bytes to map for it */
     uint64_t program;    /* a position-independent program that has a loader */
-    uint64_t near_low,
-        near_high;      /* the same for private mappings of files, while there is room; 0: nowhere */
-    uint64_t heap;      /* of position-independent programs */
-    uint64_t brk_slack; /* before the heap */
+    uint64_t brk_slack;  /* between a program's data and its heap */
     bool randomized;
 };
 
@@ -55,10 +52,6 @@ const struct mm_layout *mm_layout(const struct mm *mm);
 
 /* The code made from this address space is told of every change of executable memory. Borrows. */
 void mm_set_code(struct mm *mm, struct code *code);
-
-/* For a position-independent program: it and its libraries lie below 2 GiB, where translated code has short constants for their
- * addresses. Its heap is far from them. */
-void mm_allow_near(struct mm *mm);
 
 /* System calls: a guest address or length in, a guest address or 0 out, or -errno. `fd` is a host descriptor. */
 int64_t mm_mmap(struct mm *mm, uint64_t address, uint64_t length, int prot, int flags, int fd,
@@ -85,9 +78,6 @@ void mm_set_brk(struct mm *mm, uint64_t start);
 /* Room for `length` bytes at a multiple of `align` (a power of two): `hint` if it is free there, else where mm_mmap()
  * would put it. Returns 0 when there is none. Nothing is mapped. */
 uint64_t mm_place(struct mm *mm, uint64_t hint, uint64_t length, uint64_t align);
-
-/* The same near the program, where that is allowed. */
-uint64_t mm_place_near(struct mm *mm, uint64_t length, uint64_t align);
 
 /* For a fault at an unmapped address: when it lies below a mapping that grows down and RLIMIT_STACK allows, grows that
  * mapping and returns true: the access may be tried again. */

@@ -71,9 +71,6 @@ void mm_mapped(struct mm *mm, const struct mm_region *region);
 /* Room for a new mapping; 0: none. */
 uint64_t mm_find_room(struct mm *mm, uint64_t hint, uint64_t length, uint64_t align);
 
-/* The same among what is near the program; else anywhere. */
-uint64_t mm_find_near_room(struct mm *mm, uint64_t length, uint64_t align);
-
 /* Does RLIMIT_AS, or RLIMIT_DATA, allow so many more bytes? */
 bool mm_may_grow(const struct mm *mm, unsigned resource, uint64_t added);
 

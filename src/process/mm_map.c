@@ -100,8 +100,6 @@ static uint64_t room_for(struct mm *mm, uint64_t hint, uint64_t length, int flag
         if (at)
             return at;
     }
-    if (unit == MM_PAGE && !hint && !(flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE)
-        return mm_find_near_room(mm, length, unit); /* libraries, mostly */
     return mm_find_room(mm, hint, length, unit);
 }
 
