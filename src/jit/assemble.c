@@ -453,8 +453,8 @@ static void add_step(struct jit_steps *steps, struct jit_step step)
     steps->step[steps->count++] = step;
 }
 
-/* Moves that are to happen at once, as a sequence: a destination is written when no other move reads it any more; what is
- * left then is cycles, which swaps resolve. */
+/* Moves that are to happen at once, as a sequence: a destination is written when no other move reads it any more;
+ * what is left then is cycles, which swaps resolve. */
 static void order_moves(struct jit_step *moves, unsigned count, struct jit_steps *steps)
 {
     while (count) {

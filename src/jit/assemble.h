@@ -16,8 +16,8 @@ struct jit_room {
     ptrdiff_t to_exec; /* what to add for the address of execution */
 };
 
-/* A way out of a unit to a static pc: a 32-bit field of a jump, 4 bytes that no other access tears, which can be made to
- * lead to a unit's entry or back to the stub that leaves the engine with JIT_LINK and the link's number. */
+/* A way out of a unit to a static pc: a 32-bit field of a jump, 4 bytes that no other access tears, which can be made
+ * to lead to a unit's entry or back to the stub that leaves the engine with JIT_LINK and the link's number. */
 struct jit_site {
     uint8_t *field;      /* exec address of the displacement */
     const uint8_t *stub; /* exec address */
@@ -28,12 +28,11 @@ struct jit_site {
 struct jit_thunks {
     /* Runs translated code from `entry` until it comes back; enum jit_reason, the value is in the state. */
     unsigned (*enter)(void *state_register, const void *entry);
-    const uint8_t *link;     /* a link's stub comes here, its number in the first scratch register */
-    const uint8_t *lookup;   /* pc in the first scratch register */
-    const uint8_t *poll;     /* the same */
-    const uint8_t *stop;     /* the same, the reason in the second */
-    const uint8_t *fault;    /* where the signal handler sends a faulting hart */
-    const uint8_t *indirect; /* looks up the pc in the first scratch register in the jump cache and jumps */
+    const uint8_t *link;          /* a link's stub comes here, its number in the first scratch register */
+    const uint8_t *lookup;        /* pc in the first scratch register */
+    const uint8_t *poll;          /* the same */
+    const uint8_t *stop;          /* the same, the reason in the second */
+    const uint8_t *fault;         /* where the signal handler sends a faulting hart */
     const uint8_t *missed_return; /* resets the return stack, then as `indirect` */
     const uint8_t *
         underflow; /* what the word at the return stack's bottom points to: return slot's value, then as missed_return */
@@ -63,13 +62,15 @@ struct jit_result {
     const struct jit_site *sites; /* borrowed from the assembler until the next unit */
 };
 
-/* Makes the unit's code; its links are numbered from `first_site`. There must be JIT_UNIT_MAX bytes of room. The IR is used up. */
+/* Makes the unit's code; its links are numbered from `first_site`. There must be JIT_UNIT_MAX bytes of room. The IR
+ * is used up. */
 #define JIT_UNIT_MAX (64u << 10)
 void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
                   struct jit_room room, unsigned first_site, struct jit_result *result);
 
-/* Does the same again with the same room, in memory of its own, and finds out what the instruction at exec address `at` left where:
- * writes the slots' values as they were there to `state_register`, gives the guest's pc and the guest address that was accessed. */
+/* Does the same again with the same room, in memory of its own, and finds out what the instruction at exec address
+ * `at` left where: writes the slots' values as they were there to `state_register`, gives the guest's pc and the
+ * guest address that was accessed. */
 bool jit_recover(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
                  struct jit_room room, unsigned first_site, const struct jit_fault *fault,
                  void *state_register, uint64_t *pc, uint64_t *address);
@@ -78,10 +79,12 @@ bool jit_recover(struct jit_assembler *as, struct ir *ir, const struct jit_thunk
 void jit_make_thunks(const struct jit_machine *machine, struct jit_modes modes, struct jit_room *room,
                      struct jit_thunks *thunks);
 
-/* Makes a link lead to `target`, a unit's entry or the site's stub. `field` is the address for writing. Any thread may be executing it. */
+/* Makes a link lead to `target`, a unit's entry or the site's stub. `field` is the address for writing. Any thread
+ * may be executing it. */
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target);
 
-/* From now on whoever comes to the unit's entry leaves with JIT_LOOKUP for its pc; who is inside goes on. `entry`: address for writing. */
+/* From now on whoever comes to the unit's entry leaves with JIT_LOOKUP for its pc; who is inside goes on. `entry`:
+ * address for writing. */
 void jit_bury(uint8_t *entry);
 
 #endif

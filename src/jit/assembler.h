@@ -1,10 +1,10 @@
 /* The back end's inside: what the pass over the IR (assemble.c) and a target share.
  *
- * Everything is emitted from the last instruction to the first, so "above" is earlier in the program, and an operation's
- * operands get registers when its result already has one. Cold code alone is written forwards.
+ * Everything is emitted from the last instruction to the first, so "above" is earlier in the program, and an
+ * operation's operands get registers when its result already has one. Cold code alone is written forwards.
  *
- * How a target emits one operation: jit_def() for the result, jit_use() and kin for operands, its host instructions from the last to
- * the first, jit_done(). Between the calls for registers and jit_done() their choice stands. */
+ * How a target emits one operation: jit_def() for the result, jit_use() and kin for operands, its host instructions
+ * from the last to the first, jit_done(). Between the calls for registers and jit_done() their choice stands. */
 #ifndef JIT_ASSEMBLER_H
 #define JIT_ASSEMBLER_H
 
@@ -94,14 +94,15 @@ static inline const uint8_t *jit_here(const struct jit_assembler *as)
     return as->in_cold ? as->cold + as->cold_exec : as->hot + as->hot_exec;
 }
 
-/* The register for the operation's result, one of `allowed`. Leave out as->wanted where the result is written before all
- * operands are read. */
+/* The register for the operation's result, one of `allowed`. Leave out as->wanted where the result is written before
+ * all operands are read. */
 unsigned jit_def(struct jit_assembler *as, ir_ref ref, uint32_t allowed);
 
 /* A register of `allowed` that holds the value when the operation begins. */
 unsigned jit_use(struct jit_assembler *as, ir_ref ref, uint32_t allowed);
 
-/* Makes the value be in `reg`, which the operation overwrites (its result's, perhaps): in place when the value dies here. */
+/* Makes the value be in `reg`, which the operation overwrites (its result's, perhaps): in place when the value dies
+ * here. */
 void jit_use_as(struct jit_assembler *as, ir_ref ref, unsigned reg);
 
 /* A register of `allowed` for the operation's own use. */
@@ -116,8 +117,8 @@ static inline void jit_share(struct jit_assembler *as, unsigned reg)
     as->busy &= ~JIT_REG(reg);
 }
 
-/* The values of the slots at this point, each in a place, where a fault or an exit can find it: called by operations that may fault, after
- * jit_def() where the result is not written before the access is done. */
+/* The values of the slots at this point, each in a place, where a fault or an exit can find it: called by operations
+ * that may fault, after jit_def() where the result is not written before the access is done. */
 void jit_settle(struct jit_assembler *as);
 
 /* Gives the value a place, if it has none yet. */
@@ -138,8 +139,8 @@ static inline bool jit_is_idle(struct jit_assembler *as, ir_ref ref)
 /* Would the value get a register of its own if it were used here (so that a copy can be saved)? */
 bool jit_dies(struct jit_assembler *as, ir_ref ref);
 
-/* At an exit: the values of pinned slots that are elsewhere, or constants, shall be in their pins from where they are set on,
- * if the pins are free, so that no exit has to bring them. */
+/* At an exit: the values of pinned slots that are elsewhere, or constants, shall be in their pins from where they are
+ * set on, if the pins are free, so that no exit has to bring them. */
 void jit_claim_pins(struct jit_assembler *as);
 
 /* What brings all pinned slots home from where they are at a settled point, in the order of the program. */

@@ -11,7 +11,8 @@
  * Links are numbered chunk << 16 | index. A tied link is in the list of the unit that it leads to, so that the unit's
  * death finds it.
  *
- * Threads: the caller holds its lock around all of it, except where noted. Lifetime: jit_cache_new() ... jit_cache_free(). */
+ * Threads: the caller holds its lock around all of it, except where noted. Lifetime: jit_cache_new() ...
+ * jit_cache_free(). */
 #ifndef JIT_CACHE_H
 #define JIT_CACHE_H
 
@@ -44,8 +45,8 @@ int jit_cache_new(struct jit_cache **out, size_t size, const struct jit_cache_op
                   struct guise_error *err);
 void jit_cache_free(struct jit_cache *cache);
 
-/* In the child after fork(): the memory was not inherited. Units stay on record, and nothing may be done with them, until
- * jit_cache_map() releases them all and gets new memory. */
+/* In the child after fork(): the memory was not inherited. Units stay on record, and nothing may be done with them,
+ * until jit_cache_map() releases them all and gets new memory. */
 void jit_cache_fork_child(struct jit_cache *cache);
 int jit_cache_map(struct jit_cache *cache, struct guise_error *err);
 

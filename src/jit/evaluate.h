@@ -1,7 +1,8 @@
 /* Executes a unit's IR directly, slowly and plainly: what host code has to agree with.
  *
  * Threads: none of its own. Lifetime: borrows everything during the call.
- * Source: ops.def; for floating point The RISC-V Instruction Set Manual, volume I, chapters "F" and "D", and IEEE 754-2019. */
+ * Source: ops.def; for floating point The RISC-V Instruction Set Manual, volume I, chapters "F" and "D", and IEEE
+ * 754-2019. */
 #ifndef JIT_EVALUATE_H
 #define JIT_EVALUATE_H
 
@@ -31,8 +32,8 @@ struct ir_ending {
     uint64_t address; /* IR_FAULTED */
 };
 
-/* `slots` has each slot's value at the unit's entry and gets those at its end. The host's rounding mode and flags are used as
- * they are: fpu_enter() and fpu_leave() are the caller's. */
+/* `slots` has each slot's value at the unit's entry and gets those at its end. The host's rounding mode and flags are
+ * used as they are: fpu_enter() and fpu_leave() are the caller's. */
 struct ir_ending ir_run(const struct ir *ir, const struct ir_world *world, uint64_t *slots);
 
 #endif

@@ -1,11 +1,12 @@
 /* The rules of folding, one function for a group of operations.
  *
  * A rule answers with the value that the instruction has already, with KEEP (make it), or with AGAIN after it has
- * rewritten the instruction into a simpler one. Every rewriting goes toward fewer or cheaper operations, so that it ends.
+ * rewritten the instruction into a simpler one. Every rewriting goes toward fewer or cheaper operations, so that it
+ * ends.
  *
- * Sums are not regrouped: (x + 1) + 2 stays, for x + 3 would keep x alive in a second register beside the sum that has
- * taken its place in the guest's register. The same holds for other chains of operations with constants. Rules that do
- * reach for an operand's operand are for idioms whose intermediate result is nearly always dead. */
+ * Sums are not regrouped: (x + 1) + 2 stays, for x + 3 would keep x alive in a second register beside the sum that
+ * has taken its place in the guest's register. The same holds for other chains of operations with constants. Rules
+ * that do reach for an operand's operand are for idioms whose intermediate result is nearly always dead. */
 #include "jit/fold.h"
 
 #include <assert.h>
@@ -395,7 +396,8 @@ static ir_ref fold_difference(struct fold *f)
     return become(f, f->op, f->type, inner->a, inner->b);
 }
 
-/* Both operands were extended from 32 bits in the same way: the low halves tell. Sign extension keeps unsigned order. */
+/* Both operands were extended from 32 bits in the same way: the low halves tell. Sign extension keeps unsigned order.
+ */
 static ir_ref fold_narrow(struct fold *f)
 {
     if (f->type != IR_I64)
@@ -475,8 +477,8 @@ static ir_ref fold_from_bits(struct fold *f)
     return inner && (f->type == IR_F64 || is_boxed(f, inner->a)) ? inner->a : KEEP;
 }
 
-/* Brings constants into the form that rules and back end expect: sign-extended in operations of 32 bits, counts of shifts
- * below the width. */
+/* Brings constants into the form that rules and back end expect: sign-extended in operations of 32 bits, counts of
+ * shifts below the width. */
 static ir_ref normal(struct fold *f, ir_ref ref, bool count)
 {
     if (!ir_is_constant(ref))
@@ -489,7 +491,8 @@ static ir_ref normal(struct fold *f, ir_ref ref, bool count)
     return normal == value ? ref : constant(f, normal);
 }
 
-/* Puts constants, and of two values the older one, to the right where that is free, so that equal operations look equal. */
+/* Puts constants, and of two values the older one, to the right where that is free, so that equal operations look
+ * equal. */
 static void order_operands(struct fold *f)
 {
     if (!(ir_ops[f->op].flags & IR_SWAP) || f->a >= f->b)

@@ -5,9 +5,10 @@
  *
  *   struct ir_ins, 8 bytes:    op 8 | type 3, hint 5 | prev 16 | a 16 | b 16
  *
- * Guest state is in slots. GET is a slot's value at the unit's entry, SET gives it a new one; the state at any instruction
- * is what the nearest SETs before it say, so that no snapshot is ever written down: the back end, which walks backwards,
- * meets the SETs and follows their `prev`. The first instructions of every unit are the GETs of all pinned slots, in order.
+ * Guest state is in slots. GET is a slot's value at the unit's entry, SET gives it a new one; the state at any
+ * instruction is what the nearest SETs before it say, so that no snapshot is ever written down: the back end, which
+ * walks backwards, meets the SETs and follows their `prev`. The first instructions of every unit are the GETs of all
+ * pinned slots, in order.
  *
  * Instructions are folded and shared while they are made: ir_emit() may return an older value or a constant.
  *
@@ -158,7 +159,8 @@ uint64_t ir_pc_of(const struct ir *ir, ir_ref ref);
 void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit);
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target);
 
-/* The value of a foldable integer operation on constants; false when it has none (is not foldable). `b` of SELECT: use the two values. */
+/* The value of a foldable integer operation on constants; false when it has none (is not foldable). `b` of SELECT:
+ * use the two values. */
 bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t *result);
 
 #endif

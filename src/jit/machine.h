@@ -51,7 +51,8 @@ struct jit_state {
 
 typedef uint64_t jit_call(uint64_t a, uint64_t b, uint64_t c);
 
-/* What front end and back end agree on; constant, outlives all units. Offsets are from where the state register points. */
+/* What front end and back end agree on; constant, outlives all units. Offsets are from where the state register
+ * points. */
 struct jit_machine {
     struct ir_machine ir;
     int32_t state;       /* offset of the struct jit_state */

@@ -10,9 +10,9 @@
  *   br r5 -> go 0x10040 poll
  *   exit -> call 0x10100 return 0x1000c check ra
  *
- * Other ways out: `exit r5 -> indirect`, `exit r5 -> indirect-call return 0x1000c check ra`, `exit r5 -> return check ra`,
- * `exit -> stop 3 0x1000c`. Constants are numbers; what has no result has its type only where it is not the usual one;
- * `-` is an operand that is missing. What follows a # is not read.
+ * Other ways out: `exit r5 -> indirect`, `exit r5 -> indirect-call return 0x1000c check ra`, `exit r5 -> return check
+ * ra`, `exit -> stop 3 0x1000c`. Constants are numbers; what has no result has its type only where it is not the
+ * usual one; `-` is an operand that is missing. What follows a # is not read.
  *
  * Threads: none. Lifetime: nothing is kept. */
 #ifndef JIT_TEXT_H
@@ -25,8 +25,8 @@
 
 void ir_print(const struct ir *ir, struct buf *out);
 
-/* Reads what ir_print() writes; the unit is the same but for the numbers of constants. 0, or GUISE_E_CONFIG with the line and what
- * is wrong there. Whether the unit makes sense is ir_verify()'s to say. */
+/* Reads what ir_print() writes; the unit is the same but for the numbers of constants. 0, or GUISE_E_CONFIG with the
+ * line and what is wrong there. Whether the unit makes sense is ir_verify()'s to say. */
 int ir_parse(struct ir *ir, const struct ir_machine *machine, const char *text, struct guise_error *err);
 
 #endif

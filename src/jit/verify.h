@@ -1,4 +1,5 @@
-/* Checks that a unit is well-formed: what ir.h and ops.def say, including that nobody reads the undefined upper half of an i32 result.
+/* Checks that a unit is well-formed: what ir.h and ops.def say, including that nobody reads the undefined upper half
+ * of an i32 result.
  *
  * Threads: none. Lifetime: nothing is kept. */
 #ifndef JIT_VERIFY_H

@@ -83,9 +83,14 @@ static void print_thunks(const struct jit_thunks *t)
     const struct {
         const char *name;
         const void *address;
-    } names[] = {{"link", t->link},           {"lookup", t->lookup},     {"poll", t->poll},
-                 {"stop", t->stop},           {"indirect", t->indirect}, {"missed_return", t->missed_return},
-                 {"underflow", t->underflow}, {"call", t->call},         {"call_fp", t->call_fp},
+    } names[] = {{"link", t->link},
+                 {"lookup", t->lookup},
+                 {"poll", t->poll},
+                 {"stop", t->stop},
+                 {"missed_return", t->missed_return},
+                 {"underflow", t->underflow},
+                 {"call", t->call},
+                 {"call_fp", t->call_fp},
                  {"constants", t->constants}};
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         printf("%s %#" PRIx64 "\n", names[i].name, (uint64_t)names[i].address);

@@ -9,10 +9,8 @@ static void move(struct jit_assembler *as, unsigned to, unsigned from)
 {
     if (to < JIT_FP)
         x86_rr(as, X86_MOV | X86_W, to, from);
-    else if (x86_has(as, X86_AVX))
-        x86_vex(as, X86(0, 1, 0x28), to, 0, from);
     else
-        x86_rr(as, X86(0, 1, 0x28), to, from);
+        x86_sse(as, X86(0, 1, 0x28), to, 0, from);
 }
 
 static void swap(struct jit_assembler *as, unsigned a, unsigned b)
@@ -29,20 +27,16 @@ static void load(struct jit_assembler *as, unsigned reg, int32_t offset)
 {
     if (reg < JIT_FP)
         x86_rm(as, X86_MOV | X86_W, reg, X86_STATE(offset));
-    else if (x86_has(as, X86_AVX))
-        x86_vex_m(as, X86(0xf3, 1, 0x7e), reg, 0, X86_STATE(offset));
     else
-        x86_rm(as, X86(0xf3, 1, 0x7e), reg, X86_STATE(offset));
+        x86_sse_m(as, X86(0xf3, 1, 0x7e), reg, 0, X86_STATE(offset));
 }
 
 static void store(struct jit_assembler *as, unsigned reg, int32_t offset)
 {
     if (reg < JIT_FP)
         x86_rm(as, X86_MOV_STORE | X86_W, reg, X86_STATE(offset));
-    else if (x86_has(as, X86_AVX))
-        x86_vex_m(as, X86(0x66, 1, 0xd6), reg, 0, X86_STATE(offset));
     else
-        x86_rm(as, X86(0x66, 1, 0xd6), reg, X86_STATE(offset));
+        x86_sse_m(as, X86(0x66, 1, 0xd6), reg, 0, X86_STATE(offset));
 }
 
 static void store_constant(struct jit_assembler *as, int64_t value, int32_t offset)
@@ -324,7 +318,8 @@ static void emit_wide_product(struct jit_assembler *as, ir_ref ref, const struct
     jit_done(as);
 }
 
-/* The cases that x86 traps at are in cold code: a divisor of 0, and of -1 (which the smallest number overflows with). */
+/* The cases that x86 traps at are in cold code: a divisor of 0, and of -1 (which the smallest number overflows with).
+ */
 static void divide_special(struct jit_assembler *as, bool is_signed, bool quotient, uint32_t width,
                            const void *back, const uint8_t **zero, const uint8_t **minus)
 {
@@ -533,10 +528,7 @@ static void emit_fp_compare(struct jit_assembler *as, const struct ir_ins *ins, 
 {
     uint32_t op = X86(ins->type == IR_F64 ? 0x66 : 0, 1, ins->op == IR_FEQ ? 0x2e : 0x2f);
     unsigned first = ins->op == IR_FEQ ? a : b, second = ins->op == IR_FEQ ? b : a;
-    if (x86_has(as, X86_AVX))
-        x86_vex(as, op, first, 0, second);
-    else
-        x86_rr(as, op, first, second);
+    x86_sse(as, op, first, 0, second);
 }
 
 void x86_test_emit(struct jit_assembler *as, const struct x86_test *t)

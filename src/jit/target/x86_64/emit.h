@@ -4,9 +4,6 @@
 
 #include "jit/target/x86_64/encode.h"
 
-/* Instruction sets beyond x86-64-v1 that the host has, and may use. */
-enum x86_feature { X86_BMI1 = 1, X86_BMI2 = 2, X86_LZCNT = 4, X86_POPCNT = 8, X86_AVX = 16, X86_FMA = 32 };
-
 /* Constants of jit_thunks.constants, 16 bytes each. */
 enum x86_constant {
     X86_SIGN64,
@@ -24,14 +21,9 @@ enum x86_constant {
 /* Behind them: from MXCSR's flags to the guest's, 64 bytes, and back, 32 bytes. */
 enum { X86_FLAGS_TABLE = 16 * X86_CONSTANTS, X86_MXCSR_TABLE = X86_FLAGS_TABLE + 64 };
 
-/* As many as the operation with most operands needs at once: the loop around cmpxchg, a selection by a comparison. Three for
- * floating point: the fused multiply-add. */
+/* As many as the operation with most operands needs at once: the loop around cmpxchg, a selection by a comparison.
+ * Three for floating point: the fused multiply-add. */
 #define X86_SCRATCH (JIT_REG(RAX) | JIT_REG(RCX) | JIT_REG(RDX) | JIT_REG(R13))
-
-static inline bool x86_has(const struct jit_assembler *as, enum x86_feature feature)
-{
-    return as->features & feature;
-}
 
 static inline struct x86_mem x86_constant_at(const struct jit_assembler *as, enum x86_constant c)
 {
@@ -46,15 +38,15 @@ static inline uint32_t x86_width(const struct ir_ins *ins)
 /* An i32 operation may read a value from before its extension, when that is not computed otherwise. */
 ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref);
 
-/* What arithmetic and comparisons make of a NaN does not depend on which one it is: they may read the value from before CANON, when
- * that is not computed otherwise. */
+/* What arithmetic and comparisons make of a NaN does not depend on which one it is: they may read the value from
+ * before CANON, when that is not computed otherwise. */
 ir_ref x86_raw(struct jit_assembler *as, ir_ref ref);
 
 /* The operand of a memory access; registers are chosen. */
 struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref);
 
-/* Emits what sets the host's flags for a value being not zero; says by which condition (for FEQ both of NE and P have to be looked at).
- * Registers of the operation must have been chosen before; jit_done() is left to the caller. */
+/* Emits what sets the host's flags for a value being not zero; says by which condition (for FEQ both of NE and P have
+ * to be looked at). Registers of the operation must have been chosen before; jit_done() is left to the caller. */
 struct x86_test {
     enum x86_condition condition;
     bool equal_ordered;        /* true is: E and NP */

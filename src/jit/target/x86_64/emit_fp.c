@@ -8,27 +8,10 @@ static unsigned prefix_of(const struct ir_ins *ins)
     return ins->type == IR_F64 ? 0xf2 : 0xf3;
 }
 
-/* reg = reg op rm, or, with AVX, reg = second op rm. */
-static void sse(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
-{
-    if (x86_has(as, X86_AVX))
-        x86_vex(as, op, reg, second, rm);
-    else
-        x86_rr(as, op, reg, rm);
-}
-
-static void sse_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem)
-{
-    if (x86_has(as, X86_AVX))
-        x86_vex_m(as, op, reg, second, mem);
-    else
-        x86_rm(as, op, reg, mem);
-}
-
 static void copy(struct jit_assembler *as, unsigned to, unsigned from)
 {
     if (to != from)
-        sse(as, PS | 0x28, to, 0, from);
+        x86_sse(as, PS | 0x28, to, 0, from);
 }
 
 static void emit_arithmetic(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins, unsigned byte)
@@ -85,12 +68,12 @@ static struct x86_mem nan_of(struct jit_assembler *as, const struct ir_ins *ins)
 
 static void compare(struct jit_assembler *as, const struct ir_ins *ins, unsigned a, unsigned b)
 {
-    sse(as, X86(ins->type == IR_F64 ? 0x66 : 0, 1, 0x2e), a, 0, b);
+    x86_sse(as, X86(ins->type == IR_F64 ? 0x66 : 0, 1, 0x2e), a, 0, b);
 }
 
 static void load_nan(struct jit_assembler *as, const struct ir_ins *ins, unsigned r)
 {
-    sse_m(as, X86(0xf3, 1, 0x7e), r, 0, nan_of(as, ins));
+    x86_sse_m(as, X86(0xf3, 1, 0x7e), r, 0, nan_of(as, ins));
 }
 
 static void emit_canon(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -114,7 +97,7 @@ static void emit_min_max(struct jit_assembler *as, ir_ref ref, const struct ir_i
     unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS), rb = jit_use(as, x86_raw(as, ins->b), JIT_FPS);
     const uint8_t *back = jit_here(as), *equal = x86_cold_begin(as);
     copy(as, r, ra);
-    sse(as, PS | (min ? 0x56 : 0x54), r, r, rb); /* or, and: -0 wins, +0 wins */
+    x86_sse(as, PS | (min ? 0x56 : 0x54), r, r, rb); /* or, and: -0 wins, +0 wins */
     x86_jmp(as, back);
     const uint8_t *unordered = jit_here(as);
     copy(as, r, rb);
@@ -128,7 +111,7 @@ static void emit_min_max(struct jit_assembler *as, ir_ref ref, const struct ir_i
     load_nan(as, ins, r);
     x86_jmp(as, back);
     x86_cold_end(as);
-    sse(as, X86(prefix_of(ins), 1, min ? 0x5d : 0x5f), r, r, rb);
+    x86_sse(as, X86(prefix_of(ins), 1, min ? 0x5d : 0x5f), r, r, rb);
     copy(as, r, ra);
     x86_jcc(as, X86_E, equal);
     x86_jcc(as, X86_P, unordered);
@@ -145,21 +128,21 @@ static void emit_sign(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
     if (ins->a == ins->b && ins->op != IR_FSGNJ) { /* negated, without a sign */
         if (ins->op == IR_FSGNJN)
-            sse_m(as, PS | 0x57, r, r, sign);
+            x86_sse_m(as, PS | 0x57, r, r, sign);
         else
-            sse_m(as, PS | 0x54, r, r, rest);
+            x86_sse_m(as, PS | 0x54, r, r, rest);
         jit_use_as(as, ins->a, r);
         jit_done(as);
         return;
     }
     unsigned rb = jit_use(as, ins->b, JIT_FPS), t = jit_temp(as, JIT_FPS);
-    sse(as, PS | (ins->op == IR_FSGNJX ? 0x57 : 0x56), r, r, t);
+    x86_sse(as, PS | (ins->op == IR_FSGNJX ? 0x57 : 0x56), r, r, t);
     if (ins->op != IR_FSGNJX)
-        sse_m(as, PS | 0x54, r, r, rest);
+        x86_sse_m(as, PS | 0x54, r, r, rest);
     if (ins->op == IR_FSGNJN) /* the sign that b has not: andn */
-        sse_m(as, PS | 0x55, t, t, sign);
+        x86_sse_m(as, PS | 0x55, t, t, sign);
     else
-        sse_m(as, PS | 0x54, t, t, sign);
+        x86_sse_m(as, PS | 0x54, t, t, sign);
     copy(as, t, rb);
     jit_use_as(as, ins->a, r);
     jit_done(as);
@@ -170,13 +153,13 @@ static void emit_sign(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
 static void emit_bits(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
-    sse(as, X86(0x66, 1, 0x7e) | X86_W, jit_use(as, ins->a, JIT_FPS), 0, r);
+    x86_sse(as, X86(0x66, 1, 0x7e) | X86_W, jit_use(as, ins->a, JIT_FPS), 0, r);
     jit_done(as);
 }
 
 static void box(struct jit_assembler *as, unsigned r)
 {
-    sse_m(as, PS | 0x56, r, r, x86_constant_at(as, X86_BOX));
+    x86_sse_m(as, PS | 0x56, r, r, x86_constant_at(as, X86_BOX));
 }
 
 static void emit_from_bits(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -185,7 +168,7 @@ static void emit_from_bits(struct jit_assembler *as, ir_ref ref, const struct ir
     unsigned r = jit_def(as, ref, JIT_FPS);
     if (!wide)
         box(as, r);
-    sse(as, X86(0x66, 1, 0x6e) | (wide ? X86_W : 0), r, 0, jit_use(as, ins->a, JIT_INTEGERS));
+    x86_sse(as, X86(0x66, 1, 0x6e) | (wide ? X86_W : 0), r, 0, jit_use(as, ins->a, JIT_INTEGERS));
     jit_done(as);
 }
 
@@ -196,14 +179,14 @@ static void emit_unboxed(struct jit_assembler *as, ir_ref ref, const struct ir_i
     x86_rr(as, X86(0, 1, 0x95) | X86_B, 0, r); /* setne: not all ones */
     x86_alu_imm(as, ALU_CMP, 0, r, -1);
     x86_rri(as, X86(0, 0, 0xc1) | X86_W, 5, r, 32, 1); /* shr */
-    sse(as, X86(0x66, 1, 0x7e) | X86_W, jit_use(as, ins->a, JIT_FPS), 0, r);
+    x86_sse(as, X86(0x66, 1, 0x7e) | X86_W, jit_use(as, ins->a, JIT_FPS), 0, r);
     jit_done(as);
 }
 
 /* What conversions leave of their destination: nothing of a double's, all ones above a single's. */
 static void clear(struct jit_assembler *as, unsigned r, bool ones)
 {
-    sse(as, ones ? X86(0x66, 1, 0x76) : PS | 0x57, r, r, r);
+    x86_sse(as, ones ? X86(0x66, 1, 0x76) : PS | 0x57, r, r, r);
 }
 
 static void emit_convert(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -211,7 +194,7 @@ static void emit_convert(struct jit_assembler *as, ir_ref ref, const struct ir_i
     bool to_single = ins->type == IR_F32;
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
     unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS);
-    sse(as, X86(to_single ? 0xf2 : 0xf3, 1, 0x5a), r, r, ra);
+    x86_sse(as, X86(to_single ? 0xf2 : 0xf3, 1, 0x5a), r, r, ra);
     clear(as, r, to_single);
     jit_done(as);
 }
@@ -222,18 +205,18 @@ static void emit_from_integer(struct jit_assembler *as, ir_ref ref, const struct
     unsigned r = jit_def(as, ref, JIT_FPS);
     if (ins->op == IR_FROMWU) {
         unsigned ra = jit_use(as, ins->a, JIT_INTEGERS), t = jit_temp(as, JIT_INTEGERS);
-        sse(as, op | X86_W, r, r, t);
+        x86_sse(as, op | X86_W, r, r, t);
         clear(as, r, ins->type == IR_F32);
         x86_rr(as, X86_MOV, t, ra);
     } else {
-        sse(as, op | (ins->op == IR_FROMW ? 0 : X86_W), r, r, jit_use(as, ins->a, JIT_INTEGERS));
+        x86_sse(as, op | (ins->op == IR_FROMW ? 0 : X86_W), r, r, jit_use(as, ins->a, JIT_INTEGERS));
         clear(as, r, ins->type == IR_F32);
     }
     jit_done(as);
 }
 
-/* A number with the highest bit set is halved, with its lowest bit kept for the rounding, and the result doubled: the doubling is
- * exact. */
+/* A number with the highest bit set is halved, with its lowest bit kept for the rounding, and the result doubled: the
+ * doubling is exact. */
 static void emit_from_unsigned(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     uint32_t op = X86(prefix_of(ins), 1, 0x2a) | X86_W;
@@ -246,11 +229,11 @@ static void emit_from_unsigned(struct jit_assembler *as, ir_ref ref, const struc
     x86_rri(as, X86(0, 0, 0xd1) | X86_W, 5, t, 0, 0); /* shr */
     x86_alu_imm(as, ALU_AND, 0, odd, 1);
     x86_rr(as, X86_ALU(ALU_OR) | X86_W, t, odd);
-    sse(as, op, r, r, t);
-    sse(as, X86(prefix_of(ins), 1, 0x58), r, r, r);
+    x86_sse(as, op, r, r, t);
+    x86_sse(as, X86(prefix_of(ins), 1, 0x58), r, r, r);
     x86_jmp(as, back);
     x86_cold_end(as);
-    sse(as, op, r, r, ra);
+    x86_sse(as, op, r, r, ra);
     x86_jcc(as, X86_S, large);
     x86_rr(as, X86_TEST | X86_W, ra, ra);
     clear(as, r, ins->type == IR_F32);
@@ -272,7 +255,8 @@ static void emit_to_integer(struct jit_assembler *as, ir_ref ref, const struct i
     cold = x86_cold_begin(as);
     compare(as, ins, ra, ra);
     uint8_t *nan = x86_skip(as, X86_P);
-    sse(as, X86(ins->type == IR_F64 ? 0x66 : 0, 1, 0x50), r, 0, ra); /* movmsk: the sign is the lowest bit */
+    x86_sse(as, X86(ins->type == IR_F64 ? 0x66 : 0, 1, 0x50), r, 0,
+            ra); /* movmsk: the sign is the lowest bit */
     x86_rri(as, X86(0, 0, 0xf6) | X86_B, 0, r, 1, 1);
     uint8_t *positive = x86_skip(as, X86_E);
     x86_mov_imm(as, r, -largest - 1);
@@ -284,12 +268,13 @@ static void emit_to_integer(struct jit_assembler *as, ir_ref ref, const struct i
     x86_cold_end(as);
     x86_jcc(as, X86_O, cold);
     x86_alu_imm(as, ALU_CMP, width, r, 1);
-    sse(as, X86(prefix_of(ins), 1, trunc ? 0x2c : 0x2d) | width, r, 0, ra);
+    x86_sse(as, X86(prefix_of(ins), 1, trunc ? 0x2c : 0x2d) | width, r, 0, ra);
     jit_done(as);
 }
 
-/* What is 0 or more and below the limit can be converted as a signed number; as bits, negative ones and NaNs are above it too.
- * The host would raise inexact for numbers that fit its wider signed result alone: so the number is looked at first. */
+/* What is 0 or more and below the limit can be converted as a signed number; as bits, negative ones and NaNs are
+ * above it too. The host would raise inexact for numbers that fit its wider signed result alone: so the number is
+ * looked at first. */
 static void emit_to_unsigned(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     bool wide = ins->op == IR_TRUNCLU, is_double = ins->type == IR_F64;
@@ -314,30 +299,30 @@ static void emit_to_unsigned(struct jit_assembler *as, ir_ref ref, const struct 
         x86_jmp(as, back);
         x86_skip_to(as, other);
     }
-    sse_m(as, X86(is_double ? 0x66 : 0, 1, 0x2e), ra, 0,
-          x86_constant_at(as, is_double ? X86_MINUS64 : X86_MINUS32));
+    x86_sse_m(as, X86(is_double ? 0x66 : 0, 1, 0x2e), ra, 0,
+              x86_constant_at(as, is_double ? X86_MINUS64 : X86_MINUS32));
     x86_mov_imm(as, t, -1);
     uint8_t *nan = x86_skip(as, X86_P);
     x86_mov_imm(as, t, 0);
     uint8_t *negative = x86_skip(as, X86_BE);
     x86_mov_imm(as, t, -1);
-    sse(as, X86(is_double ? 0x66 : 0, 1, 0x50), r, 0, ra); /* movmsk */
+    x86_sse(as, X86(is_double ? 0x66 : 0, 1, 0x50), r, 0, ra); /* movmsk */
     x86_rri(as, X86(0, 0, 0xf6) | X86_B, 0, r, 1, 1);
     uint8_t *positive = x86_skip(as, X86_E);
-    sse(as, convert, r, 0, ra); /* above -1: 0 */
+    x86_sse(as, convert, r, 0, ra); /* above -1: 0 */
     x86_jmp(as, back);
     x86_skip_to(as, nan);
     x86_skip_to(as, negative);
     x86_skip_to(as, positive);
-    sse_m(as, convert, r, 0, nan_of(as, ins)); /* raises invalid */
+    x86_sse_m(as, convert, r, 0, nan_of(as, ins)); /* raises invalid */
     x86_rr(as, X86_MOV | X86_W, r, t);
     x86_jmp(as, back);
     x86_cold_end(as);
-    sse(as, convert, r, 0, ra);
+    x86_sse(as, convert, r, 0, ra);
     x86_jcc(as, X86_NC, cold);
     x86_rr(as, X86_ALU(ALU_CMP) | X86_W, t, r);
     x86_mov_imm(as, r, (int64_t)(bias + (wide ? 63 : 32)) << mantissa);
-    sse(as, X86(0x66, 1, 0x7e) | width, ra, 0, t);
+    x86_sse(as, X86(0x66, 1, 0x7e) | width, ra, 0, t);
     jit_done(as);
 }
 

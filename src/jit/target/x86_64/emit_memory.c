@@ -81,19 +81,9 @@ static void emit_load_fp(struct jit_assembler *as, ir_ref ref, const struct ir_i
     unsigned r = jit_def(as, ref, JIT_FPS);
     jit_settle(as);
     struct x86_mem m = x86_address(as, ins->a);
-    bool avx = x86_has(as, X86_AVX);
-    if (ins->type == IR_F64) {
-        if (avx)
-            x86_vex_m(as, X86(0xf2, 1, 0x10), r, 0, m);
-        else
-            x86_rm(as, X86(0xf2, 1, 0x10), r, m);
-    } else if (avx) {
-        x86_vex_m(as, X86(0, 1, 0x56), r, r, x86_constant_at(as, X86_BOX));
-        x86_vex_m(as, X86(0xf3, 1, 0x10), r, 0, m);
-    } else {
-        x86_rm(as, X86(0, 1, 0x56), r, x86_constant_at(as, X86_BOX));
-        x86_rm(as, X86(0xf3, 1, 0x10), r, m);
-    }
+    if (ins->type == IR_F32)
+        x86_sse_m(as, X86(0, 1, 0x56), r, r, x86_constant_at(as, X86_BOX));
+    x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x10), r, 0, m);
     jit_done(as);
 }
 
@@ -126,12 +116,7 @@ static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
 {
     jit_settle(as);
     unsigned rv = jit_use(as, ins->b, JIT_FPS);
-    uint32_t op = X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x11);
-    struct x86_mem m = x86_address(as, ins->a);
-    if (x86_has(as, X86_AVX))
-        x86_vex_m(as, op, rv, 0, m);
-    else
-        x86_rm(as, op, rv, m);
+    x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x11), rv, 0, x86_address(as, ins->a));
     jit_done(as);
 }
 

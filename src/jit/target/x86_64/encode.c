@@ -151,15 +151,6 @@ void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem 
     x86_rmi(as, op, reg, mem, 0, 0);
 }
 
-void x86_vex_i(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm, uint8_t imm)
-{
-    struct bytes b = {0};
-    add_vex(&b, op, reg, 0, rm, second);
-    add_modrm(&b, 3, reg, rm);
-    add(&b, imm);
-    put(as, &b);
-}
-
 void x86_vex(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
 {
     struct bytes b = {0};
@@ -175,6 +166,22 @@ void x86_vex_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned sec
     add_vex(&b, op, reg, high(mem.index), high(mem.base), second);
     add_memory(as, &b, reg, mem, 0);
     put(as, &b);
+}
+
+void x86_sse(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
+{
+    if (x86_has(as, X86_AVX))
+        x86_vex(as, op, reg, second, rm);
+    else
+        x86_rr(as, op, reg, rm);
+}
+
+void x86_sse_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem)
+{
+    if (x86_has(as, X86_AVX))
+        x86_vex_m(as, op, reg, second, mem);
+    else
+        x86_rm(as, op, reg, mem);
 }
 
 void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size)

@@ -1,12 +1,20 @@
 /* x86-64 instructions as bytes, for emission from the last to the first. Private to the target.
  *
- * An opcode is one number: prefix << 16 | map << 8 | byte, where prefix is 0, 0x66, 0xf2 or 0xf3 and map 0 for one-byte opcodes, 1 for 0f,
- * 2 for 0f 38, 3 for 0f 3a.
+ * An opcode is one number: prefix << 16 | map << 8 | byte, where prefix is 0, 0x66, 0xf2 or 0xf3 and map 0 for
+ * one-byte opcodes, 1 for 0f, 2 for 0f 38, 3 for 0f 3a.
  * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, chapter 2. */
 #ifndef JIT_X86_64_ENCODE_H
 #define JIT_X86_64_ENCODE_H
 
 #include "jit/assembler.h"
+
+/* Instruction sets beyond x86-64-v1 that the host has, and may use. */
+enum x86_feature { X86_BMI1 = 1, X86_BMI2 = 2, X86_LZCNT = 4, X86_POPCNT = 8, X86_AVX = 16, X86_FMA = 32 };
+
+static inline bool x86_has(const struct jit_assembler *as, enum x86_feature feature)
+{
+    return as->features & feature;
+}
 
 enum x86_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, XMM0 = JIT_FP };
 
@@ -14,7 +22,8 @@ enum x86_reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R1
 #define X86_W                  0x1000000u /* 64-bit operands */
 #define X86_B                  0x2000000u /* byte registers: sil, dil and so on want a prefix */
 
-/* Memory: [base + index * 2^scale + disp], absolute with no base, or relative to the instruction's end when `target` is set. */
+/* Memory: [base + index * 2^scale + disp], absolute with no base, or relative to the instruction's end when `target`
+ * is set. */
 struct x86_mem {
     int8_t base, index; /* -1: none */
     uint8_t scale;
@@ -55,8 +64,11 @@ void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem
 /* With a third register (VEX). */
 void x86_vex(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm);
 void x86_vex_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem);
-void x86_vex_i(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm,
-               uint8_t imm);
+
+/* Of the vector unit, in the form that the host has: reg = second op rm with AVX, else reg = reg op rm. `second` is 0 where the
+ * operation has no such operand. */
+void x86_sse(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm);
+void x86_sse_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem);
 
 void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size);
 void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value);

@@ -123,15 +123,10 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
 
 /* ---- EXIT ---- */
 
-static unsigned check_register(const struct jit_assembler *as, unsigned slot)
-{
-    return as->slot_pin[slot];
-}
-
 /* Compares the slot with the address that is expected to be returned to. */
 static void compare_return(struct jit_assembler *as, unsigned slot, uint64_t pc)
 {
-    unsigned reg = check_register(as, slot);
+    unsigned reg = as->slot_pin[slot];
     struct x86_mem memory = X86_STATE(as->machine->ir.slots[slot].offset);
     if (x86_fits32((int64_t)pc)) {
         if (reg == JIT_NO_REG)
@@ -149,7 +144,7 @@ static void compare_return(struct jit_assembler *as, unsigned slot, uint64_t pc)
 
 static void load_check(struct jit_assembler *as, unsigned slot)
 {
-    unsigned reg = check_register(as, slot);
+    unsigned reg = as->slot_pin[slot];
     if (reg == JIT_NO_REG)
         x86_rm(as, X86_MOV | X86_W, RAX, X86_STATE(as->machine->ir.slots[slot].offset));
     else
@@ -395,7 +390,6 @@ static void make_indirect(struct jit_assembler *as, struct jit_thunks *thunks)
     thunks->missed_return = jit_here(as);
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_base));
     x86_alu_imm(as, ALU_AND, X86_W, RAX, -2);
-    thunks->indirect = jit_here(as);
     x86_rmi(as, X86(0, 0, 0x83), ALU_CMP, X86_STATE(as->machine->pending), 0, 1);
     x86_jcc(as, X86_NE, thunks->poll);
     x86_rr(as, X86_MOV, RCX, RAX);
