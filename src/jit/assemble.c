@@ -44,10 +44,10 @@ static int32_t spill_offset(const struct jit_assembler *as, unsigned spill)
            (int32_t)(offsetof(struct jit_state, spills) + (spill - 1) * sizeof(uint64_t));
 }
 
-/* Is the value in its slot's memory throughout the unit? */
-static bool stays_home(const struct jit_assembler *as, const struct ir_ins *ins)
+/* Is the value in its slot's memory at this point and everywhere above? */
+static bool is_home(const struct jit_assembler *as, const struct ir_ins *ins)
 {
-    return ins->op == IR_GET && !as->ir->slot[ins->a];
+    return ins->op == IR_GET && !as->value[ins->a];
 }
 
 /* Where a value without a register is. */
@@ -120,7 +120,7 @@ static void spill(struct jit_assembler *as, unsigned reg)
 {
     ir_ref ref = as->held[reg];
     struct ir_ins *ins = ir_at(as->ir, ref);
-    if (!ins->spill && !stays_home(as, ins))
+    if (!ins->spill && !is_home(as, ins))
         ins->spill = (uint8_t)take_spill(as);
     as->target->load(as, reg, home_offset(as, ins));
     release(as, reg);
@@ -360,7 +360,50 @@ void jit_settle(struct jit_assembler *as)
     }
     as->in_memory[0] |= unsettled[0] & ~pinned;
     as->in_memory[1] |= unsettled[1];
-    unsettled[0] = unsettled[1] = 0;
+    for (unsigned i = 0; i < 2; i++)
+        unsettled[i] = as->unsure[i] = 0;
+}
+
+/* Can jit_recover() tell the value at this point? Once it can, it can everywhere above, where the value exists. */
+static bool can_tell(struct jit_assembler *as, ir_ref ref, unsigned depth)
+{
+    if (ir_is_constant(ref))
+        return true;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg != JIT_NO_REG || ins->spill || is_home(as, ins))
+        return true;
+    const struct ir_op_info *info = &ir_ops[ins->op];
+    if (!depth || !(info->flags & IR_PURE) || info->result != IR_RESULT_I || info->a != IR_KIND_R ||
+        !ir_can_evaluate(ins->op))
+        return false;
+    return can_tell(as, ins->a, depth - 1) && (info->b != IR_KIND_R || can_tell(as, ins->b, depth - 1));
+}
+
+static void settle_fault_slot(struct jit_assembler *as, unsigned slot)
+{
+    const unsigned depth = 3;
+    ir_ref value = as->value[slot];
+    if (can_tell(as, value, depth))
+        return;
+    if (slot < as->machine->ir.pin_count)
+        jit_place(as, value);
+    else
+        as->in_memory[slot / 64] |= UINT64_C(1) << slot % 64;
+}
+
+void jit_settle_fault(struct jit_assembler *as)
+{
+    uint64_t pinned = (UINT64_C(1) << as->machine->ir.pin_count) - 1;
+    for (uint64_t set = as->unsure[0] & pinned; set; set &= set - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(set);
+        if (as->value[slot] == IR_BASE + slot)
+            hold_pin(as, slot);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        for (uint64_t set = as->unsure[i]; set; set &= set - 1)
+            settle_fault_slot(as, 64 * i + (unsigned)__builtin_ctzll(set));
+        as->unsure[i] = 0;
+    }
 }
 
 /* The slot's value, which is wanted in the pin from this point down, is somewhere else above it. */
@@ -440,8 +483,10 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
     if (before && ir_at(as->ir, before)->op == IR_SET)
         before = ir_at(as->ir, before)->b;
     as->value[slot] = before;
-    if (before)
+    if (before) {
         as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
+        as->unsure[slot / 64] |= UINT64_C(1) << slot % 64;
+    }
     if (pinned && before == IR_BASE + slot && as->held[as->slot_pin[slot]] != before)
         as->avoid |= JIT_REG(as->slot_pin[slot]);
 }
@@ -547,13 +592,19 @@ static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->reg != JIT_NO_REG)
         return ins->reg < JIT_FP ? p->fault->integer[ins->reg] : p->fault->fp[ins->reg - JIT_FP];
-    if (ins->spill || stays_home(as, ins))
+    if (ins->spill || is_home(as, ins))
         return *(const uint64_t *)((const char *)p->state_register + home_offset(as, ins));
-    /* Part of an address that the host computed as it went. */
+    /* Wanted for the sake of faults alone, or part of an address that the host computed as it went. */
     int64_t value = 0;
     ir_evaluate(ins->op, ins->type, (int64_t)found_value(as, ins->a), (int64_t)found_value(as, ins->b),
                 &value);
     return (uint64_t)value;
+}
+
+/* Is the slot's value not in its memory? */
+static bool is_elsewhere(const struct jit_assembler *as, unsigned slot)
+{
+    return as->value[slot] && !(as->in_memory[slot / 64] >> slot % 64 & 1);
 }
 
 static void found_fault(struct jit_assembler *as, ir_ref ref)
@@ -565,10 +616,12 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
     p->pc = ir_pc_of(as->ir, ref);
     p->address = p->fault->address ? p->fault->address - as->machine->memory_base
                                    : found_value(as, ir_at(as->ir, ref)->a);
-    for (unsigned slot = 0; slot < m->pin_count; slot++)
-        values[slot] = found_value(as, as->value[slot]);
-    for (unsigned slot = 0; slot < m->pin_count; slot++)
-        *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
+    for (unsigned slot = 0; slot < m->slot_count; slot++)
+        if (is_elsewhere(as, slot))
+            values[slot] = found_value(as, as->value[slot]);
+    for (unsigned slot = 0; slot < m->slot_count; slot++)
+        if (is_elsewhere(as, slot))
+            *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
 }
 
 /* ---- The pass ---- */
@@ -674,13 +727,15 @@ static void begin(struct jit_assembler *as, struct ir *ir)
         ir->ins[i].reg = JIT_NO_REG;
         ir->ins[i].spill = 0;
     }
-    as->unsettled[0] = as->unsettled[1] = as->in_memory[0] = as->in_memory[1] = 0;
+    memset(as->unsettled, 0, sizeof(as->unsettled));
+    memset(as->in_memory, 0, sizeof(as->in_memory));
     for (unsigned slot = 0; slot < m->slot_count; slot++) {
         ir_ref set = ir->slot[slot];
         as->value[slot] = set ? ir_at(ir, set)->b : slot < m->pin_count ? (ir_ref)(IR_BASE + slot) : 0;
         if (as->value[slot])
             as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
     }
+    memcpy(as->unsure, as->unsettled, sizeof(as->unsure));
 }
 
 static void assemble(struct jit_assembler *as, struct ir *ir)

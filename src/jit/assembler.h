@@ -53,6 +53,7 @@ struct jit_assembler {
     ir_ref held[JIT_REGS];
     uint64_t spills;            /* free spill slots */
     uint64_t unsettled[2];      /* slots whose value at this point may not yet have a place */
+    uint64_t unsure[2];         /* the same for faults, which are content with values that can be computed again */
     uint64_t in_memory[2];      /* slots without a pin whose value somebody below may look for */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
     struct jit_later later[JIT_MAX_LATER];
@@ -117,9 +118,13 @@ static inline void jit_share(struct jit_assembler *as, unsigned reg)
     as->busy &= ~JIT_REG(reg);
 }
 
-/* The values of the slots at this point, each in a place, where a fault or an exit can find it: called by operations
- * that may fault, after jit_def() where the result is not written before the access is done. */
+/* The values of the slots at this point, each in a place where an exit can find it. */
 void jit_settle(struct jit_assembler *as);
+
+/* The same for faults: each slot's value is somewhere, or jit_recover() can compute it from what is. So nothing is kept
+ * or stored for the sake of faults alone. Called by operations that may fault, after jit_def() where the result is not
+ * written before the access is done. */
+void jit_settle_fault(struct jit_assembler *as);
 
 /* Gives the value a place, if it has none yet. */
 void jit_place(struct jit_assembler *as, ir_ref ref);
