@@ -56,6 +56,17 @@ static int32_t home_offset(const struct jit_assembler *as, const struct ir_ins *
     return ins->spill ? spill_offset(as, ins->spill) : as->machine->ir.slots[ins->a].offset;
 }
 
+bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset)
+{
+    if (ir_is_constant(ref))
+        return false;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg != JIT_NO_REG || !(ins->spill || is_home(as, ins)))
+        return false;
+    *offset = home_offset(as, ins);
+    return true;
+}
+
 /* ---- Registers ---- */
 
 static void hold(struct jit_assembler *as, unsigned reg, ir_ref ref)

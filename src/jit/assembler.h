@@ -51,10 +51,10 @@ struct jit_assembler {
     uint32_t avoid;   /* free, but the entry value of their slot is wanted above */
     uint32_t wanted;  /* pins whose entry values are operands of the operation under way */
     ir_ref held[JIT_REGS];
-    uint64_t spills;            /* free spill slots */
-    uint64_t unsettled[2];      /* slots whose value at this point may not yet have a place */
-    uint64_t unsure[2];         /* the same for faults, which are content with values that can be computed again */
-    uint64_t in_memory[2];      /* slots without a pin whose value somebody below may look for */
+    uint64_t spills;       /* free spill slots */
+    uint64_t unsettled[2]; /* slots whose value at this point may not yet have a place */
+    uint64_t unsure[2];    /* the same for faults, which are content with values that can be computed again */
+    uint64_t in_memory[2]; /* slots without a pin whose value somebody below may look for */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
     struct jit_later later[JIT_MAX_LATER];
     unsigned later_count;
@@ -140,6 +140,9 @@ static inline bool jit_is_idle(struct jit_assembler *as, ir_ref ref)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     return ins->reg == JIT_NO_REG && ins->spill == 0;
 }
+
+/* Is the value in the CPU's state here and nowhere else, so that its user may read it there? */
+bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset);
 
 /* Would the value get a register of its own if it were used here (so that a copy can be saved)? */
 bool jit_dies(struct jit_assembler *as, ir_ref ref);

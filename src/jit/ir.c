@@ -108,14 +108,13 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
     return ref;
 }
 
-/* An equal instruction, or 0. It is newer than its operands; few candidates are looked at, which finds nearly all. */
-static ir_ref find_equal(struct ir *ir, const struct fold *want)
+ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
-    ir_ref oldest = want->a > want->b ? want->a : want->b;
-    ir_ref ref = ir->chain[want->op];
+    ir_ref oldest = a > b ? a : b;
+    ir_ref ref = ir->chain[op];
     for (unsigned tries = 24; ref > oldest && tries; tries--) {
         const struct ir_ins *ins = ir_at(ir, ref);
-        if (ins->a == want->a && ins->b == want->b && ins->type == want->type)
+        if (ins->a == a && ins->b == b && ins->type == type)
             return ref;
         ref = ins->prev;
     }
@@ -131,7 +130,7 @@ ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     struct fold want = {ir, op, type, a, b};
     ir_ref ref = fold(&want);
     if (!ref)
-        ref = find_equal(ir, &want);
+        ref = ir_find(ir, want.op, want.type, want.a, want.b);
     return ref ? ref : ir_append(ir, want.op, want.type, want.a, want.b);
 }
 

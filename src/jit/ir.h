@@ -143,6 +143,9 @@ ir_ref ir_constant(struct ir *ir, int64_t value);
 /* Makes an instruction, folds or finds it. Operands are references, slots, exits or numbers as ops.def says. */
 ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
+/* An equal instruction, or 0. It is newer than its operands; few candidates are looked at, which finds nearly all. */
+ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
+
 /* Appends the instruction as it is. */
 ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
