@@ -56,6 +56,14 @@ static int32_t home_offset(const struct jit_assembler *as, const struct ir_ins *
     return ins->spill ? spill_offset(as, ins->spill) : as->machine->ir.slots[ins->a].offset;
 }
 
+ir_ref jit_raw(struct jit_assembler *as, ir_ref ref)
+{
+    if (ir_is_constant(ref))
+        return ref;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    return ins->op == IR_CANON && jit_is_idle(as, ref) ? ins->a : ref;
+}
+
 bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset)
 {
     if (ir_is_constant(ref))
@@ -338,7 +346,8 @@ void jit_done(struct jit_assembler *as)
 
 /* ---- The state at a point ---- */
 
-void jit_place(struct jit_assembler *as, ir_ref ref)
+/* `hint` is the value whose hint counts. */
+static void place(struct jit_assembler *as, ir_ref ref, ir_ref hint)
 {
     struct ir_ins *ins = ir_at(as->ir, ref);
     if (is_pinned_get(as, ref)) {
@@ -347,27 +356,49 @@ void jit_place(struct jit_assembler *as, ir_ref ref)
     }
     if (ins->reg != JIT_NO_REG || ins->spill)
         return;
-    unsigned reg = pick_free(as, class_of(as, ref) & ~as->written, hint_pin(as, ref));
+    unsigned reg = pick_free(as, class_of(as, ref) & ~as->written, hint_pin(as, hint));
     if (reg != JIT_NO_REG)
         hold(as, reg, ref);
     else
         ins->spill = (uint8_t)take_spill(as);
 }
 
-void jit_settle(struct jit_assembler *as)
+void jit_place(struct jit_assembler *as, ir_ref ref)
 {
-    uint64_t *unsettled = as->unsettled, pinned = (UINT64_C(1) << as->machine->ir.pin_count) - 1;
-    if (!(unsettled[0] | unsettled[1]))
-        return;
-    for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
+    place(as, ref, ref);
+}
+
+/* Pinned slots among the set that have the value of the unit's entry have it in their pins. */
+static void hold_entries(struct jit_assembler *as, uint64_t set)
+{
+    for (; set; set &= set - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(set);
         if (as->value[slot] == IR_BASE + slot)
             hold_pin(as, slot);
     }
+}
+
+static uint64_t pinned_slots(const struct jit_assembler *as)
+{
+    return (UINT64_C(1) << as->machine->ir.pin_count) - 1;
+}
+
+void jit_settle(struct jit_assembler *as, bool rare)
+{
+    uint64_t *unsettled = as->unsettled, pinned = pinned_slots(as);
+    if (!rare) {
+        unsettled[0] |= as->sunk;
+        as->sunk = 0;
+    }
+    if (!(unsettled[0] | unsettled[1]))
+        return;
+    hold_entries(as, unsettled[0] & pinned);
     for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
-        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)];
-        if (!ir_is_constant(value))
-            jit_place(as, value);
+        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)], raw = rare ? jit_raw(as, value) : value;
+        if (raw != value)
+            as->sunk |= set & -set;
+        if (!ir_is_constant(raw))
+            place(as, raw, value);
     }
     as->in_memory[0] |= unsettled[0] & ~pinned;
     as->in_memory[1] |= unsettled[1];
@@ -383,6 +414,8 @@ static bool can_tell(struct jit_assembler *as, ir_ref ref, unsigned depth)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->reg != JIT_NO_REG || ins->spill || is_home(as, ins))
         return true;
+    if (ins->op == IR_CANON)
+        return can_tell(as, ins->a, depth);
     const struct ir_op_info *info = &ir_ops[ins->op];
     if (!depth || !(info->flags & IR_PURE) || info->result != IR_RESULT_I || info->a != IR_KIND_R ||
         !ir_can_evaluate(ins->op))
@@ -397,19 +430,14 @@ static void settle_fault_slot(struct jit_assembler *as, unsigned slot)
     if (can_tell(as, value, depth))
         return;
     if (slot < as->machine->ir.pin_count)
-        jit_place(as, value);
+        place(as, jit_raw(as, value), value);
     else
         as->in_memory[slot / 64] |= UINT64_C(1) << slot % 64;
 }
 
 void jit_settle_fault(struct jit_assembler *as)
 {
-    uint64_t pinned = (UINT64_C(1) << as->machine->ir.pin_count) - 1;
-    for (uint64_t set = as->unsure[0] & pinned; set; set &= set - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(set);
-        if (as->value[slot] == IR_BASE + slot)
-            hold_pin(as, slot);
-    }
+    hold_entries(as, as->unsure[0] & pinned_slots(as));
     for (unsigned i = 0; i < 2; i++) {
         for (uint64_t set = as->unsure[i]; set; set &= set - 1)
             settle_fault_slot(as, 64 * i + (unsigned)__builtin_ctzll(set));
@@ -439,7 +467,7 @@ void jit_claim_pins(struct jit_assembler *as)
     for (unsigned slot = 0; slot < as->machine->ir.pin_count; slot++) {
         ir_ref value = as->value[slot];
         unsigned pin = as->slot_pin[slot];
-        if (!(as->free & ~as->busy & JIT_REG(pin)) || value == IR_BASE + slot)
+        if (!(as->free & ~as->busy & JIT_REG(pin)) || value == IR_BASE + slot || jit_raw(as, value) != value)
             continue;
         as->held[pin] = JIT_CLAIM;
         as->free &= ~JIT_REG(pin);
@@ -494,6 +522,8 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
     if (before && ir_at(as->ir, before)->op == IR_SET)
         before = ir_at(as->ir, before)->b;
     as->value[slot] = before;
+    if (pinned)
+        as->sunk &= ~(UINT64_C(1) << slot);
     if (before) {
         as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
         as->unsure[slot / 64] |= UINT64_C(1) << slot % 64;
@@ -551,19 +581,22 @@ static void bring(struct jit_assembler *as, ir_ref value, unsigned to, struct ji
             .kind = JIT_STEP_CONSTANT, .to = (uint8_t)to, .constant = ir_constant_value(as->ir, value)};
         return;
     }
-    const struct ir_ins *ins = ir_at(as->ir, value);
+    const struct ir_ins *ins = ir_at(as->ir, jit_raw(as, value));
     if (ins->reg == JIT_NO_REG)
         late[(*late_count)++] =
             (struct jit_step){.kind = JIT_STEP_LOAD, .to = (uint8_t)to, .from_offset = home_offset(as, ins)};
     else if (ins->reg != to)
         moves[(*move_count)++] =
             (struct jit_step){.kind = JIT_STEP_MOVE, .to = (uint8_t)to, .from = ins->reg};
+    if (jit_raw(as, value) != value)
+        late[(*late_count)++] =
+            (struct jit_step){.kind = JIT_STEP_CANON, .to = (uint8_t)to, .type = ir_at(as->ir, value)->type};
 }
 
 void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps)
 {
     const struct ir_machine *m = &as->machine->ir;
-    struct jit_step moves[JIT_REGS], late[JIT_REGS];
+    struct jit_step moves[JIT_REGS], late[2 * JIT_REGS];
     unsigned move_count = 0, late_count = 0;
     steps->count = 0;
     for (unsigned slot = 0; slot < m->pin_count; slot++)
@@ -584,6 +617,7 @@ static void emit_step(struct jit_assembler *as, const struct jit_step *s)
     case JIT_STEP_SWAP: t->swap(as, s->to, s->from); break;
     case JIT_STEP_LOAD: t->load(as, s->to, s->from_offset); break;
     case JIT_STEP_CONSTANT: t->constant(as, s->to, s->constant); break;
+    case JIT_STEP_CANON: t->canon(as, s->to, (enum ir_type)s->type); break;
     }
 }
 
@@ -605,6 +639,8 @@ static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
         return ins->reg < JIT_FP ? p->fault->integer[ins->reg] : p->fault->fp[ins->reg - JIT_FP];
     if (ins->spill || is_home(as, ins))
         return *(const uint64_t *)((const char *)p->state_register + home_offset(as, ins));
+    if (ins->op == IR_CANON)
+        return ir_canonical((enum ir_type)ins->type, found_value(as, ins->a));
     /* Wanted for the sake of faults alone, or part of an address that the host computed as it went. */
     int64_t value = 0;
     ir_evaluate(ins->op, ins->type, (int64_t)found_value(as, ins->a), (int64_t)found_value(as, ins->b),
@@ -740,6 +776,7 @@ static void begin(struct jit_assembler *as, struct ir *ir)
     }
     memset(as->unsettled, 0, sizeof(as->unsettled));
     memset(as->in_memory, 0, sizeof(as->in_memory));
+    as->sunk = 0;
     for (unsigned slot = 0; slot < m->slot_count; slot++) {
         ir_ref set = ir->slot[slot];
         as->value[slot] = set ? ir_at(ir, set)->b : slot < m->pin_count ? (ir_ref)(IR_BASE + slot) : 0;

@@ -54,6 +54,7 @@ struct jit_assembler {
     uint64_t spills;       /* free spill slots */
     uint64_t unsettled[2]; /* slots whose value at this point may not yet have a place */
     uint64_t unsure[2];    /* the same for faults, which are content with values that can be computed again */
+    uint64_t sunk;         /* pinned slots that are settled with the value before CANON */
     uint64_t in_memory[2]; /* slots without a pin whose value somebody below may look for */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
     struct jit_later later[JIT_MAX_LATER];
@@ -81,6 +82,8 @@ struct jit_target {
     void (*load)(struct jit_assembler *as, unsigned reg, int32_t offset); /* 8 bytes of the CPU's state */
     void (*store)(struct jit_assembler *as, unsigned reg, int32_t offset);
     void (*store_constant)(struct jit_assembler *as, int64_t value, int32_t offset);
+    void (*canon)(struct jit_assembler *as, unsigned reg,
+                  enum ir_type type);                   /* in cold code: IR_CANON in place */
     void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT and BR */
     const uint8_t *(*entry)(struct jit_assembler *as);  /* ends the unit at its top; its exec address */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
@@ -118,8 +121,9 @@ static inline void jit_share(struct jit_assembler *as, unsigned reg)
     as->busy &= ~JIT_REG(reg);
 }
 
-/* The values of the slots at this point, each in a place where an exit can find it. */
-void jit_settle(struct jit_assembler *as);
+/* The values of the slots at this point, each in a place where an exit can find it. Where the way out is rarely taken, NaNs
+ * are made canonical on that way alone. */
+void jit_settle(struct jit_assembler *as, bool rare);
 
 /* The same for faults: each slot's value is somewhere, or jit_recover() can compute it from what is. So nothing is kept
  * or stored for the sake of faults alone. Called by operations that may fault, after jit_def() where the result is not
@@ -141,6 +145,10 @@ static inline bool jit_is_idle(struct jit_assembler *as, ir_ref ref)
     return ins->reg == JIT_NO_REG && ins->spill == 0;
 }
 
+/* The value before CANON, when CANON is not computed here. What arithmetic and comparisons make of a NaN does not depend on
+ * which one it is. */
+ir_ref jit_raw(struct jit_assembler *as, ir_ref ref);
+
 /* Is the value in the CPU's state here and nowhere else, so that its user may read it there? */
 bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset);
 
@@ -152,15 +160,16 @@ bool jit_dies(struct jit_assembler *as, ir_ref ref);
 void jit_claim_pins(struct jit_assembler *as);
 
 /* What brings all pinned slots home from where they are at a settled point, in the order of the program. */
-enum jit_step_kind { JIT_STEP_MOVE, JIT_STEP_SWAP, JIT_STEP_LOAD, JIT_STEP_CONSTANT };
+enum jit_step_kind { JIT_STEP_MOVE, JIT_STEP_SWAP, JIT_STEP_LOAD, JIT_STEP_CONSTANT, JIT_STEP_CANON };
 struct jit_step {
     uint8_t kind, to, from; /* registers */
+    uint8_t type;           /* of JIT_STEP_CANON: enum ir_type */
     int32_t from_offset;
     int64_t constant;
 };
 struct jit_steps {
     unsigned count;
-    struct jit_step step[JIT_REGS];
+    struct jit_step step[2 * JIT_REGS];
 };
 
 /* `target`, when not 0, is to be in `target_reg` too. */

@@ -166,6 +166,9 @@ void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target);
  * use the two values. */
 bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t *result);
 
+/* The meaning of CANON. */
+uint64_t ir_canonical(enum ir_type type, uint64_t bits);
+
 /* Is it such an operation? */
 static inline bool ir_can_evaluate(enum ir_op op)
 {

@@ -103,12 +103,6 @@ ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref
     return ref;
 }
 
-ir_ref x86_raw(struct jit_assembler *as, ir_ref ref)
-{
-    const struct ir_ins *ins = ir_at(as->ir, ref);
-    return ins->op == IR_CANON && jit_is_idle(as, ref) ? ins->a : ref;
-}
-
 /* The constant that the reference is, if it fits an instruction's immediate. */
 static bool immediate(const struct jit_assembler *as, ir_ref ref, uint32_t width, int32_t *imm)
 {
@@ -516,8 +510,8 @@ static bool is_fp_compare(unsigned op)
 static void prepare_fp_test(struct jit_assembler *as, struct x86_test *t, const struct ir_ins *ins,
                             bool negate)
 {
-    t->a = jit_use(as, x86_raw(as, ins->a), JIT_FPS);
-    t->b = jit_use(as, x86_raw(as, ins->b), JIT_FPS);
+    t->a = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
+    t->b = jit_use(as, jit_raw(as, ins->b), JIT_FPS);
     t->equal_ordered = ins->op == IR_FEQ && !negate;
     t->unequal_or_unordered = ins->op == IR_FEQ && negate;
     if (ins->op != IR_FEQ) /* b compared with a: "above" is false when they are unordered */
@@ -776,6 +770,7 @@ const struct jit_target jit_target_host = {
     .load = load,
     .store = store,
     .store_constant = store_constant,
+    .canon = x86_canon_cold,
     .exit = x86_emit_exit,
     .entry = x86_emit_entry,
     .thunks = x86_make_thunks,

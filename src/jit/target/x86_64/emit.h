@@ -38,10 +38,6 @@ static inline uint32_t x86_width(const struct ir_ins *ins)
 /* An i32 operation may read a value from before its extension, when that is not computed otherwise. */
 ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref);
 
-/* What arithmetic and comparisons make of a NaN does not depend on which one it is: they may read the value from
- * before CANON, when that is not computed otherwise. */
-ir_ref x86_raw(struct jit_assembler *as, ir_ref ref);
-
 /* The operand of a memory access; registers are chosen. */
 struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref);
 
@@ -72,6 +68,7 @@ struct x86_test x86_test_prepare(struct jit_assembler *as, ir_ref condition, ir_
 void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
 
 void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
+void x86_canon_cold(struct jit_assembler *as, unsigned reg, enum ir_type type);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 const uint8_t *x86_emit_entry(struct jit_assembler *as);

@@ -103,7 +103,7 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
                         const struct ir_exit *exit)
 {
     struct jit_steps steps;
-    jit_settle(as);
+    jit_settle(as, !exit->poll); /* what leads back is often taken */
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     jit_claim_pins(as);
     jit_way_home(as, 0, 0, &steps);
@@ -221,7 +221,7 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     bool plain_return = exit->kind == IR_EXIT_RETURN && returns;
     bool indirect = exit->kind == IR_EXIT_INDIRECT || exit->kind == IR_EXIT_INDIRECT_CALL ||
                     (exit->kind == IR_EXIT_RETURN && !returns);
-    jit_settle(as);
+    jit_settle(as, false);
     if (indirect && !ir_is_constant(ins->b))
         jit_place(as, ins->b);
     jit_claim_pins(as);
