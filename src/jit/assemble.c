@@ -837,7 +837,7 @@ bool jit_recover(struct jit_assembler *as, struct ir *ir, const struct jit_thunk
     return probe.found;
 }
 
-void jit_put(struct jit_assembler *as, const uint8_t *bytes, unsigned size)
+void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size)
 {
     if (unlikely(size > as->left)) {
         as->left = 0;

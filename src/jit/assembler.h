@@ -8,7 +8,10 @@
 #ifndef JIT_ASSEMBLER_H
 #define JIT_ASSEMBLER_H
 
+#include "base/util.h"
 #include "jit/assemble.h"
+
+#include <string.h>
 
 enum {
     JIT_REGS = 32, /* 0..15 integer, 16..31 floating point, as the target numbers them */
@@ -90,8 +93,31 @@ struct jit_target {
 };
 extern const struct jit_target jit_target_host;
 
-/* Appends an instruction's bytes: above what hot code there is, or behind the cold code. */
-void jit_put(struct jit_assembler *as, const uint8_t *bytes, unsigned size);
+/* An instruction's bytes, the lowest first. */
+typedef unsigned __int128 jit_code;
+
+/* Appends an instruction of 1 to 15 bytes: above what hot code there is, or behind the cold code. All 16 bytes are written, since
+ * a copy of known size is one store: what is too much falls on memory that is still free. */
+static inline void jit_put(struct jit_assembler *as, jit_code code, unsigned size)
+{
+    if (unlikely(size > as->left)) {
+        as->left = 0;
+        return;
+    }
+    as->left -= size;
+    as->last_size = size;
+    if (as->in_cold) {
+        memcpy(as->cold, &code, sizeof(code));
+        as->cold += size;
+    } else {
+        code <<= 8 * (sizeof(code) - size);
+        memcpy(as->hot - sizeof(code), &code, sizeof(code));
+        as->hot -= size;
+    }
+}
+
+/* The same for bytes in memory, as many as they are. */
+void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size);
 
 static inline const uint8_t *jit_here(const struct jit_assembler *as)
 {

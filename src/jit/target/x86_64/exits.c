@@ -444,7 +444,7 @@ static const void *make_constants(struct jit_assembler *as)
     const void *at = jit_here(as);
     for (unsigned i = 0; i < X86_CONSTANTS; i++) {
         const uint64_t wide[2] = {constants[i], 0};
-        jit_put(as, (const uint8_t *)wide, sizeof(wide));
+        jit_put_bytes(as, wide, sizeof(wide));
     }
     uint8_t tables[64 + 32] = {0};
     for (unsigned host = 0; host < 64;
@@ -454,7 +454,7 @@ static const void *make_constants(struct jit_assembler *as)
         tables[host] = (uint8_t)flags;
         tables[64 + flags] = (uint8_t)(host & ~2u);
     }
-    jit_put(as, tables, sizeof(tables));
+    jit_put_bytes(as, tables, sizeof(tables));
     return at;
 }
 
