@@ -17,7 +17,7 @@ struct jit_probe {
 
 static bool is_pinned_get(const struct jit_assembler *as, ir_ref ref)
 {
-    return ref >= IR_BASE && ref < IR_BASE + as->machine->ir.pin_count;
+    return ref - (unsigned)IR_BASE < as->machine->ir.pin_count;
 }
 
 static unsigned slot_of_get(ir_ref ref)
@@ -368,39 +368,31 @@ void jit_place(struct jit_assembler *as, ir_ref ref)
     place(as, ref, ref);
 }
 
-/* Pinned slots among the set that have the value of the unit's entry have it in their pins. */
-static void hold_entries(struct jit_assembler *as, uint64_t set)
+/* Entry values first: each has its pin, which another value must not take. */
+static void hold_entries(struct jit_assembler *as, uint64_t slots)
 {
-    for (; set; set &= set - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(set);
-        if (as->value[slot] == IR_BASE + slot)
-            hold_pin(as, slot);
-    }
-}
-
-static uint64_t pinned_slots(const struct jit_assembler *as)
-{
-    return (UINT64_C(1) << as->machine->ir.pin_count) - 1;
+    for (uint64_t set = slots & as->pinned & ~as->away; set; set &= set - 1)
+        hold_pin(as, (unsigned)__builtin_ctzll(set));
 }
 
 void jit_settle(struct jit_assembler *as, bool rare)
 {
-    uint64_t *unsettled = as->unsettled, pinned = pinned_slots(as);
+    uint64_t *unsettled = as->unsettled;
     if (!rare) {
         unsettled[0] |= as->sunk;
         as->sunk = 0;
     }
     if (!(unsettled[0] | unsettled[1]))
         return;
-    hold_entries(as, unsettled[0] & pinned);
-    for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
+    hold_entries(as, unsettled[0]);
+    for (uint64_t set = unsettled[0] & as->away; set; set &= set - 1) {
         ir_ref value = as->value[(unsigned)__builtin_ctzll(set)], raw = rare ? jit_raw(as, value) : value;
         if (raw != value)
             as->sunk |= set & -set;
         if (!ir_is_constant(raw))
             place(as, raw, value);
     }
-    as->in_memory[0] |= unsettled[0] & ~pinned;
+    as->in_memory[0] |= unsettled[0] & ~as->pinned;
     as->in_memory[1] |= unsettled[1];
     for (unsigned i = 0; i < 2; i++)
         unsettled[i] = as->unsure[i] = 0;
@@ -437,7 +429,7 @@ static void settle_fault_slot(struct jit_assembler *as, unsigned slot)
 
 void jit_settle_fault(struct jit_assembler *as)
 {
-    hold_entries(as, as->unsure[0] & pinned_slots(as));
+    hold_entries(as, as->unsure[0]);
     for (unsigned i = 0; i < 2; i++) {
         for (uint64_t set = as->unsure[i]; set; set &= set - 1)
             settle_fault_slot(as, 64 * i + (unsigned)__builtin_ctzll(set));
@@ -464,10 +456,9 @@ static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
 
 void jit_claim_pins(struct jit_assembler *as)
 {
-    for (unsigned slot = 0; slot < as->machine->ir.pin_count; slot++) {
-        ir_ref value = as->value[slot];
-        unsigned pin = as->slot_pin[slot];
-        if (!(as->free & ~as->busy & JIT_REG(pin)) || value == IR_BASE + slot || jit_raw(as, value) != value)
+    for (uint64_t set = as->away & ~as->sunk; set; set &= set - 1) {
+        unsigned pin = as->slot_pin[__builtin_ctzll(set)];
+        if (!(as->free & ~as->busy & JIT_REG(pin)))
             continue;
         as->held[pin] = JIT_CLAIM;
         as->free &= ~JIT_REG(pin);
@@ -521,15 +512,22 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
         store_set(as, slot, ins->b);
     if (before && ir_at(as->ir, before)->op == IR_SET)
         before = ir_at(as->ir, before)->b;
+    uint64_t bit = UINT64_C(1) << slot % 64;
     as->value[slot] = before;
     if (pinned)
         as->sunk &= ~(UINT64_C(1) << slot);
     if (before) {
-        as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
-        as->unsure[slot / 64] |= UINT64_C(1) << slot % 64;
+        as->unsettled[slot / 64] |= bit;
+        as->unsure[slot / 64] |= bit;
     }
-    if (pinned && before == IR_BASE + slot && as->held[as->slot_pin[slot]] != before)
-        as->avoid |= JIT_REG(as->slot_pin[slot]);
+    if (!pinned)
+        return;
+    as->away |= bit;
+    if (before == IR_BASE + slot) {
+        as->away &= ~bit;
+        if (as->held[as->slot_pin[slot]] != before)
+            as->avoid |= JIT_REG(as->slot_pin[slot]);
+    }
 }
 
 /* ---- The way home ---- */
@@ -595,13 +593,14 @@ static void bring(struct jit_assembler *as, ir_ref value, unsigned to, struct ji
 
 void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps)
 {
-    const struct ir_machine *m = &as->machine->ir;
     struct jit_step moves[JIT_REGS], late[2 * JIT_REGS];
     unsigned move_count = 0, late_count = 0;
     steps->count = 0;
-    for (unsigned slot = 0; slot < m->pin_count; slot++)
-        if (as->value[slot] != IR_BASE + slot && !(as->claimed & JIT_REG(as->slot_pin[slot])))
-            bring(as, as->value[slot], as->slot_pin[slot], moves, &move_count, late, &late_count);
+    for (uint64_t set = as->away; set; set &= set - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(set), pin = as->slot_pin[slot];
+        if (!(as->claimed & JIT_REG(pin)))
+            bring(as, as->value[slot], pin, moves, &move_count, late, &late_count);
+    }
     if (target)
         bring(as, target, target_reg, moves, &move_count, late, &late_count);
     order_moves(moves, move_count, steps);
@@ -756,34 +755,54 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     }
 }
 
+/* No value has a place yet. */
+static void clear_places(struct ir *ir)
+{
+    for (unsigned i = 0; i < ir->count; i++) {
+        struct ir_ins *ins = &ir->ins[i];
+        ir_ref nowhere = JIT_NO_REG; /* reg, spill */
+        ins->prev = ins->op == IR_SET ? ins->prev : nowhere;
+    }
+}
+
+/* The state at the unit's end: what slots were set to, and in all other pins the values of the entry, which have to be there all
+ * the way. */
+static void begin_state(struct jit_assembler *as, struct ir *ir)
+{
+    memcpy(as->value, as->entry_value, sizeof(as->value));
+    for (unsigned i = 0; i < 2; i++) {
+        as->unsettled[i] = as->unsure[i] = ir->set[i];
+        as->in_memory[i] = 0;
+        for (uint64_t set = ir->set[i]; set; set &= set - 1) {
+            unsigned slot = 64 * i + (unsigned)__builtin_ctzll(set);
+            as->value[slot] = ir_at(ir, ir->slot[slot])->b;
+        }
+    }
+    as->away = ir->set[0] & as->pinned;
+    as->free = as->target->registers & ~as->pins;
+    memcpy(as->held, as->entry_held, sizeof(as->held));
+    for (unsigned slot = 0; slot < as->machine->ir.pin_count; slot++)
+        ir->ins[slot].reg = as->slot_pin[slot];
+    for (uint64_t set = as->away; set; set &= set - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(set);
+        release(as, as->slot_pin[slot]);
+        if (as->value[slot] == IR_BASE + slot)
+            as->away &= ~(UINT64_C(1) << slot);
+    }
+}
+
 static void begin(struct jit_assembler *as, struct ir *ir)
 {
-    const struct ir_machine *m = &as->machine->ir;
     as->ir = ir;
     as->in_cold = false;
     as->left = JIT_UNIT_MAX - 256;
-    as->free = as->target->registers;
     as->busy = as->avoid = as->wanted = as->written = as->claimed = 0;
-    memset(as->held, 0, sizeof(as->held));
+    as->sunk = 0;
     as->spills = ~UINT64_C(0);
     as->later_count = as->site_count = 0;
     as->random = as->modes.random;
-    for (unsigned i = 0; i < ir->count; i++) {
-        if (ir->ins[i].op == IR_SET)
-            continue;
-        ir->ins[i].reg = JIT_NO_REG;
-        ir->ins[i].spill = 0;
-    }
-    memset(as->unsettled, 0, sizeof(as->unsettled));
-    memset(as->in_memory, 0, sizeof(as->in_memory));
-    as->sunk = 0;
-    for (unsigned slot = 0; slot < m->slot_count; slot++) {
-        ir_ref set = ir->slot[slot];
-        as->value[slot] = set ? ir_at(ir, set)->b : slot < m->pin_count ? (ir_ref)(IR_BASE + slot) : 0;
-        if (as->value[slot])
-            as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
-    }
-    memcpy(as->unsure, as->unsettled, sizeof(as->unsure));
+    clear_places(ir);
+    begin_state(as, ir);
 }
 
 static void assemble(struct jit_assembler *as, struct ir *ir)
@@ -870,8 +889,12 @@ int jit_assembler_new(struct jit_assembler **out, const struct jit_machine *mach
         as->slot_pin[slot] = JIT_NO_REG;
         if (slot >= machine->ir.pin_count)
             continue;
-        as->slot_pin[slot] = as->target->pins[s->type == IR_F64][s->pin];
-        as->pin_slot[as->slot_pin[slot]] = (uint8_t)(slot + 1);
+        unsigned pin = as->target->pins[s->type == IR_F64][s->pin];
+        as->slot_pin[slot] = (uint8_t)pin;
+        as->pin_slot[pin] = (uint8_t)(slot + 1);
+        as->pinned |= UINT64_C(1) << slot;
+        as->pins |= JIT_REG(pin);
+        as->entry_value[slot] = as->entry_held[pin] = (ir_ref)(IR_BASE + slot);
     }
     *out = as;
     return 0;

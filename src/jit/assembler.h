@@ -59,6 +59,7 @@ struct jit_assembler {
     uint64_t unsure[2];    /* the same for faults, which are content with values that can be computed again */
     uint64_t sunk;         /* pinned slots that are settled with the value before CANON */
     uint64_t in_memory[2]; /* slots without a pin whose value somebody below may look for */
+    uint64_t away;         /* pinned slots whose value at this point is not the entry's */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
     struct jit_later later[JIT_MAX_LATER];
     unsigned later_count;
@@ -68,6 +69,12 @@ struct jit_assembler {
     struct jit_site sites[JIT_MAX_SITES];
     uint8_t pin_slot[JIT_REGS];     /* slot + 1 */
     uint8_t slot_pin[IR_MAX_SLOTS]; /* register, or JIT_NO_REG */
+
+    /* What is so where no slot is set: pinned slots hold their entry values, the others are in memory. */
+    uint64_t pinned; /* slots, bits */
+    uint32_t pins;   /* registers */
+    ir_ref entry_held[JIT_REGS];
+    ir_ref entry_value[IR_MAX_SLOTS];
 
     struct jit_probe *probe;
 };

@@ -51,6 +51,7 @@ static ir_ref push_set(struct ir *ir, enum ir_type type, unsigned slot, ir_ref v
     if (!before && slot < ir->machine->pin_count)
         before = (ir_ref)(IR_BASE + slot);
     ir->slot[slot] = push(ir, IR_SET, type, before, (ir_ref)slot, value);
+    ir->set[slot / 64] |= UINT64_C(1) << slot % 64;
     ir->value[slot] = value;
     return ir->slot[slot];
 }
@@ -62,6 +63,7 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->machine = machine;
     ir->pc = pc;
     ir->count = ir->constant_count = ir->exit_count = 0;
+    ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
@@ -150,6 +152,8 @@ static void drop_unseen(struct ir *ir, unsigned slot)
     *set = (struct ir_ins){.op = IR_NOP, .type = IR_I64};
     bool first = !before || ir_at(ir, before)->op == IR_GET;
     ir->slot[slot] = first ? 0 : before;
+    if (first)
+        ir->set[slot / 64] &= ~(UINT64_C(1) << slot % 64);
     ir->value[slot] = first ? before : ir_at(ir, before)->b;
 }
 

@@ -106,6 +106,7 @@ struct ir {
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
     bool no_fold;               /* tests: make every instruction as it is asked for */
+    uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
     ir_ref chain[IR_OP_COUNT];  /* latest instruction of each op */
     ir_ref slot[IR_MAX_SLOTS];  /* latest SET of each slot, 0 when there is none */
