@@ -17,7 +17,7 @@ struct jit_probe {
 
 static bool is_pinned_get(const struct jit_assembler *as, ir_ref ref)
 {
-    return ref - (unsigned)IR_BASE < as->machine->ir.pin_count;
+    return ref - (unsigned)IR_BASE < as->ir->machine->pin_count;
 }
 
 static unsigned slot_of_get(ir_ref ref)
@@ -50,10 +50,9 @@ static bool is_home(const struct jit_assembler *as, const struct ir_ins *ins)
     return ins->op == IR_GET && !as->value[ins->a];
 }
 
-/* Where a value without a register is. */
-static int32_t home_offset(const struct jit_assembler *as, const struct ir_ins *ins)
+int32_t jit_home_offset(const struct jit_assembler *as, const struct ir_ins *ins)
 {
-    return ins->spill ? spill_offset(as, ins->spill) : as->machine->ir.slots[ins->a].offset;
+    return ins->spill ? spill_offset(as, ins->spill) : as->ir->machine->slots[ins->a].offset;
 }
 
 ir_ref jit_raw(struct jit_assembler *as, ir_ref ref)
@@ -71,7 +70,7 @@ bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->reg != JIT_NO_REG || !(ins->spill || is_home(as, ins)))
         return false;
-    *offset = home_offset(as, ins);
+    *offset = jit_home_offset(as, ins);
     return true;
 }
 
@@ -141,7 +140,7 @@ static void spill(struct jit_assembler *as, unsigned reg)
     struct ir_ins *ins = ir_at(as->ir, ref);
     if (!ins->spill && !is_home(as, ins))
         ins->spill = (uint8_t)take_spill(as);
-    as->target->load(as, reg, home_offset(as, ins));
+    as->target->load(as, reg, jit_home_offset(as, ins));
     release(as, reg);
 }
 
@@ -421,7 +420,7 @@ static void settle_fault_slot(struct jit_assembler *as, unsigned slot)
     ir_ref value = as->value[slot];
     if (can_tell(as, value, depth))
         return;
-    if (slot < as->machine->ir.pin_count)
+    if (slot < as->ir->machine->pin_count)
         place(as, jit_raw(as, value), value);
     else
         as->in_memory[slot / 64] |= UINT64_C(1) << slot % 64;
@@ -451,7 +450,7 @@ static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
     if (ins->reg != JIT_NO_REG)
         as->target->move(as, pin, ins->reg);
     else
-        as->target->load(as, pin, home_offset(as, ins));
+        as->target->load(as, pin, jit_home_offset(as, ins));
 }
 
 void jit_claim_pins(struct jit_assembler *as)
@@ -470,7 +469,7 @@ void jit_claim_pins(struct jit_assembler *as)
 /* A slot in memory gets its value where it is set, if somebody may look. */
 static void store_set(struct jit_assembler *as, unsigned slot, ir_ref value)
 {
-    int32_t offset = as->machine->ir.slots[slot].offset;
+    int32_t offset = as->ir->machine->slots[slot].offset;
     uint64_t bit = UINT64_C(1) << slot % 64;
     if (!(as->in_memory[slot / 64] & bit))
         return;
@@ -505,7 +504,7 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
 {
     unsigned slot = ins->a;
     ir_ref before = ins->prev;
-    bool pinned = slot < as->machine->ir.pin_count;
+    bool pinned = slot < as->ir->machine->pin_count;
     if (pinned)
         fill_set(as, slot, ins->b);
     else
@@ -530,102 +529,6 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
     }
 }
 
-/* ---- The way home ---- */
-
-static void add_step(struct jit_steps *steps, struct jit_step step)
-{
-    steps->step[steps->count++] = step;
-}
-
-/* Moves that are to happen at once, as a sequence: a destination is written when no other move reads it any more;
- * what is left then is cycles, which swaps resolve. */
-static void order_moves(struct jit_step *moves, unsigned count, struct jit_steps *steps)
-{
-    while (count) {
-        uint32_t sources = 0;
-        unsigned kept = 0;
-        for (unsigned i = 0; i < count; i++)
-            sources |= JIT_REG(moves[i].from);
-        for (unsigned i = 0; i < count; i++) {
-            if (sources & JIT_REG(moves[i].to))
-                moves[kept++] = moves[i];
-            else
-                add_step(steps, moves[i]);
-        }
-        if (kept == count) {
-            struct jit_step swap = moves[--count];
-            swap.kind = JIT_STEP_SWAP;
-            add_step(steps, swap);
-            kept = 0;
-            for (unsigned i = 0; i < count; i++) {
-                if (moves[i].from == swap.to)
-                    moves[i].from = swap.from;
-                else if (moves[i].from == swap.from)
-                    moves[i].from = swap.to;
-                if (moves[i].from != moves[i].to)
-                    moves[kept++] = moves[i];
-            }
-        }
-        count = kept;
-    }
-}
-
-/* Sorts a pin's (or the target register's) value to the moves between registers or to those that come after them. */
-static void bring(struct jit_assembler *as, ir_ref value, unsigned to, struct jit_step *moves,
-                  unsigned *move_count, struct jit_step *late, unsigned *late_count)
-{
-    if (ir_is_constant(value)) {
-        late[(*late_count)++] = (struct jit_step){
-            .kind = JIT_STEP_CONSTANT, .to = (uint8_t)to, .constant = ir_constant_value(as->ir, value)};
-        return;
-    }
-    const struct ir_ins *ins = ir_at(as->ir, jit_raw(as, value));
-    if (ins->reg == JIT_NO_REG)
-        late[(*late_count)++] =
-            (struct jit_step){.kind = JIT_STEP_LOAD, .to = (uint8_t)to, .from_offset = home_offset(as, ins)};
-    else if (ins->reg != to)
-        moves[(*move_count)++] =
-            (struct jit_step){.kind = JIT_STEP_MOVE, .to = (uint8_t)to, .from = ins->reg};
-    if (jit_raw(as, value) != value)
-        late[(*late_count)++] =
-            (struct jit_step){.kind = JIT_STEP_CANON, .to = (uint8_t)to, .type = ir_at(as->ir, value)->type};
-}
-
-void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps)
-{
-    struct jit_step moves[JIT_REGS], late[2 * JIT_REGS];
-    unsigned move_count = 0, late_count = 0;
-    steps->count = 0;
-    for (uint64_t set = as->away; set; set &= set - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(set), pin = as->slot_pin[slot];
-        if (!(as->claimed & JIT_REG(pin)))
-            bring(as, as->value[slot], pin, moves, &move_count, late, &late_count);
-    }
-    if (target)
-        bring(as, target, target_reg, moves, &move_count, late, &late_count);
-    order_moves(moves, move_count, steps);
-    for (unsigned i = 0; i < late_count; i++)
-        add_step(steps, late[i]);
-}
-
-static void emit_step(struct jit_assembler *as, const struct jit_step *s)
-{
-    const struct jit_target *t = as->target;
-    switch (s->kind) {
-    case JIT_STEP_MOVE: t->move(as, s->to, s->from); break;
-    case JIT_STEP_SWAP: t->swap(as, s->to, s->from); break;
-    case JIT_STEP_LOAD: t->load(as, s->to, s->from_offset); break;
-    case JIT_STEP_CONSTANT: t->constant(as, s->to, s->constant); break;
-    case JIT_STEP_CANON: t->canon(as, s->to, (enum ir_type)s->type); break;
-    }
-}
-
-void jit_emit_steps(struct jit_assembler *as, const struct jit_steps *steps)
-{
-    for (unsigned i = 0; i < steps->count; i++)
-        emit_step(as, &steps->step[as->in_cold ? i : steps->count - 1 - i]);
-}
-
 /* ---- Recovery ---- */
 
 static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
@@ -637,7 +540,7 @@ static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
     if (ins->reg != JIT_NO_REG)
         return ins->reg < JIT_FP ? p->fault->integer[ins->reg] : p->fault->fp[ins->reg - JIT_FP];
     if (ins->spill || is_home(as, ins))
-        return *(const uint64_t *)((const char *)p->state_register + home_offset(as, ins));
+        return *(const uint64_t *)((const char *)p->state_register + jit_home_offset(as, ins));
     if (ins->op == IR_CANON)
         return ir_canonical((enum ir_type)ins->type, found_value(as, ins->a));
     /* Wanted for the sake of faults alone, or part of an address that the host computed as it went. */
@@ -656,7 +559,7 @@ static bool is_elsewhere(const struct jit_assembler *as, unsigned slot)
 static void found_fault(struct jit_assembler *as, ir_ref ref)
 {
     struct jit_probe *p = as->probe;
-    const struct ir_machine *m = &as->machine->ir;
+    const struct ir_machine *m = as->ir->machine;
     uint64_t values[IR_MAX_SLOTS];
     p->found = true;
     p->pc = ir_pc_of(as->ir, ref);
@@ -722,7 +625,7 @@ static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     if (jit_is_idle(as, ref))
         return;
     unsigned reg = jit_def(as, ref, class_of(as, ref));
-    as->target->load(as, reg, as->machine->ir.slots[ins->a].offset);
+    as->target->load(as, reg, as->ir->machine->slots[ins->a].offset);
     as->busy = 0;
 }
 
@@ -736,8 +639,10 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     case IR_PAIR: return;
     case IR_SET: cross_set(as, ins); return;
     case IR_GET: load_slot(as, ref, ins); return;
+    case IR_LOOP: as->target->loop(as); return;
     case IR_EXIT:
     case IR_BR:
+    case IR_POLL:
         want_operands(as, ref, ins);
         as->target->exit(as, ref);
         return;
@@ -781,7 +686,7 @@ static void begin_state(struct jit_assembler *as, struct ir *ir)
     as->away = ir->set[0] & as->pinned;
     as->free = as->target->registers & ~as->pins;
     memcpy(as->held, as->entry_held, sizeof(as->held));
-    for (unsigned slot = 0; slot < as->machine->ir.pin_count; slot++)
+    for (unsigned slot = 0; slot < as->ir->machine->pin_count; slot++)
         ir->ins[slot].reg = as->slot_pin[slot];
     for (uint64_t set = as->away; set; set &= set - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(set);
@@ -794,6 +699,9 @@ static void begin_state(struct jit_assembler *as, struct ir *ir)
 static void begin(struct jit_assembler *as, struct ir *ir)
 {
     as->ir = ir;
+    if (ir->loop)
+        jit_set_layout(as, ir->machine);
+    as->back_count = 0;
     as->in_cold = false;
     as->left = JIT_UNIT_MAX - 256;
     as->busy = as->avoid = as->wanted = as->written = as->claimed = 0;
@@ -808,9 +716,15 @@ static void begin(struct jit_assembler *as, struct ir *ir)
 static void assemble(struct jit_assembler *as, struct ir *ir)
 {
     begin(as, ir);
-    for (unsigned i = ir->count; i > as->machine->ir.pin_count; i--)
+    for (unsigned i = ir->count; i > as->ir->machine->pin_count; i--)
         if (likely(as->left))
             assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
+    if (unlikely(ir->loop)) {
+        struct jit_steps steps;
+        jit_way_in(as, &steps);
+        jit_emit_steps(as, &steps);
+        jit_set_layout(as, &as->machine->ir);
+    }
 }
 
 void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
@@ -884,18 +798,7 @@ int jit_assembler_new(struct jit_assembler **out, const struct jit_machine *mach
     as->target = &jit_target_host;
     as->modes = modes;
     as->features = as->target->features(modes);
-    for (unsigned slot = 0; slot < machine->ir.slot_count; slot++) {
-        const struct ir_slot *s = &machine->ir.slots[slot];
-        as->slot_pin[slot] = JIT_NO_REG;
-        if (slot >= machine->ir.pin_count)
-            continue;
-        unsigned pin = as->target->pins[s->type == IR_F64][s->pin];
-        as->slot_pin[slot] = (uint8_t)pin;
-        as->pin_slot[pin] = (uint8_t)(slot + 1);
-        as->pinned |= UINT64_C(1) << slot;
-        as->pins |= JIT_REG(pin);
-        as->entry_value[slot] = as->entry_held[pin] = (ir_ref)(IR_BASE + slot);
-    }
+    jit_set_layout(as, &machine->ir);
     *out = as;
     return 0;
 }

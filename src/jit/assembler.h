@@ -33,6 +33,13 @@ struct jit_later {
     int64_t constant;
 };
 
+/* A 32-bit displacement that is known when the LOOP is reached. */
+struct jit_back {
+    uint8_t *field;
+    ptrdiff_t to_exec;
+};
+enum { JIT_MAX_BACK = 32 };
+
 struct jit_assembler {
     const struct jit_machine *machine;
     const struct jit_target *target;
@@ -67,14 +74,18 @@ struct jit_assembler {
 
     unsigned first_site, site_count;
     struct jit_site sites[JIT_MAX_SITES];
-    uint8_t pin_slot[JIT_REGS];     /* slot + 1 */
-    uint8_t slot_pin[IR_MAX_SLOTS]; /* register, or JIT_NO_REG */
+    uint8_t outer_pin[IR_MAX_SLOTS]; /* between units: register, or JIT_NO_REG */
+    uint8_t pin_slot[JIT_REGS];      /* slot + 1 */
+    uint8_t slot_pin[IR_MAX_SLOTS];  /* register, or JIT_NO_REG */
 
     /* What is so where no slot is set: pinned slots hold their entry values, the others are in memory. */
     uint64_t pinned; /* slots, bits */
     uint32_t pins;   /* registers */
     ir_ref entry_held[JIT_REGS];
     ir_ref entry_value[IR_MAX_SLOTS];
+
+    struct jit_back back[JIT_MAX_BACK]; /* jumps to the LOOP */
+    unsigned back_count;
 
     struct jit_probe *probe;
 };
@@ -94,7 +105,8 @@ struct jit_target {
     void (*store_constant)(struct jit_assembler *as, int64_t value, int32_t offset);
     void (*canon)(struct jit_assembler *as, unsigned reg,
                   enum ir_type type);                   /* in cold code: IR_CANON in place */
-    void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT and BR */
+    void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT, BR and POLL */
+    void (*loop)(struct jit_assembler *as);             /* LOOP */
     const uint8_t *(*entry)(struct jit_assembler *as);  /* ends the unit at its top; its exec address */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
@@ -192,21 +204,45 @@ bool jit_dies(struct jit_assembler *as, ir_ref ref);
  * set on, if the pins are free, so that no exit has to bring them. */
 void jit_claim_pins(struct jit_assembler *as);
 
-/* What brings all pinned slots home from where they are at a settled point, in the order of the program. */
-enum jit_step_kind { JIT_STEP_MOVE, JIT_STEP_SWAP, JIT_STEP_LOAD, JIT_STEP_CONSTANT, JIT_STEP_CANON };
+/* ---- Ways (ways.c) ---- */
+
+/* Where the slots with and without pins are: as->slot_pin and kin become this machine's. Units with a loop have a layout of
+ * their own; all others, and what is between units, have jit_machine.ir's. */
+void jit_set_layout(struct jit_assembler *as, const struct ir_machine *machine);
+
+/* What is to be done on a way, in the order of the program. */
+enum jit_step_kind {
+    JIT_STEP_MOVE,
+    JIT_STEP_SWAP,
+    JIT_STEP_LOAD,
+    JIT_STEP_STORE,
+    JIT_STEP_CONSTANT,
+    JIT_STEP_STORE_CONSTANT,
+    JIT_STEP_CANON, /* in place */
+};
 struct jit_step {
     uint8_t kind, to, from; /* registers */
-    uint8_t type;           /* of JIT_STEP_CANON: enum ir_type */
-    int32_t from_offset;
+    uint8_t type;           /* JIT_STEP_CANON: enum ir_type */
+    int32_t offset;         /* of what is loaded or stored */
     int64_t constant;
 };
 struct jit_steps {
     unsigned count;
-    struct jit_step step[2 * JIT_REGS];
+    struct jit_step step[8 * JIT_REGS];
 };
 
-/* `target`, when not 0, is to be in `target_reg` too. */
+/* From a settled point: brings all pinned slots into their pins. `target`, when not 0, is to be in `target_reg` too. */
 void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps);
+
+/* From a settled point of a unit with a loop: brings all slots where they are between units. Overwrites scratch registers. */
+void jit_way_out(struct jit_assembler *as, struct jit_steps *steps);
+
+/* From between units into a unit with a loop. */
+void jit_way_in(struct jit_assembler *as, struct jit_steps *steps);
+
 void jit_emit_steps(struct jit_assembler *as, const struct jit_steps *steps);
+
+/* Where a value without a register is. */
+int32_t jit_home_offset(const struct jit_assembler *as, const struct ir_ins *ins);
 
 #endif

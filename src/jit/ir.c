@@ -65,6 +65,7 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->count = ir->constant_count = ir->exit_count = 0;
     ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
+    ir->loop = false;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
     memset(ir->value, 0, sizeof(ir->value));
@@ -223,4 +224,18 @@ void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit)
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target)
 {
     ir_append(ir, IR_EXIT, IR_I64, add_exit(ir, exit), target);
+}
+
+void ir_poll(struct ir *ir, struct ir_exit exit)
+{
+    ir_append(ir, IR_POLL, IR_I64, add_exit(ir, exit), 0);
+}
+
+void ir_loop(struct ir *ir)
+{
+    ir->loop = true;
+    ir_append(ir, IR_LOOP, IR_I64, 0, 0);
+    memset(ir->chain, 0, sizeof(ir->chain));
+    for (unsigned slot = ir->machine->pin_count; slot < ir->machine->slot_count; slot++)
+        ir->value[slot] = 0;
 }

@@ -105,6 +105,7 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
+    bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;               /* tests: make every instruction as it is asked for */
     uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
@@ -161,6 +162,12 @@ void ir_mark(struct ir *ir, uint64_t pc);
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref);
 
 void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit);
+void ir_poll(struct ir *ir, struct ir_exit exit);
+
+/* What follows is a loop: exits to the unit's pc come back to here, with the slots' values at those exits. What was made
+ * before is done once and must not be used after. A unit with a loop may have a machine of its own, with the same slots
+ * in another order and other ones pinned: the back end brings the slots from where they are between units and back. */
+void ir_loop(struct ir *ir);
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target);
 
 /* The value of a foldable integer operation on constants; false when it has none (is not foldable). `b` of SELECT:

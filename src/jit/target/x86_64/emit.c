@@ -125,7 +125,7 @@ static bool stays(struct jit_assembler *as, ir_ref ref, unsigned reg)
 /* Pins that must not be the result's while `b` is still to be read. */
 static uint32_t pins_of(struct jit_assembler *as, ir_ref b)
 {
-    return ir_is_constant(b) || ir_at(as->ir, b)->op != IR_GET || b >= IR_BASE + as->machine->ir.pin_count
+    return ir_is_constant(b) || ir_at(as->ir, b)->op != IR_GET || b >= IR_BASE + as->ir->machine->pin_count
                ? 0
                : JIT_REG(as->slot_pin[b - IR_BASE]);
 }
@@ -772,6 +772,7 @@ const struct jit_target jit_target_host = {
     .store_constant = store_constant,
     .canon = x86_canon_cold,
     .exit = x86_emit_exit,
+    .loop = x86_emit_loop,
     .entry = x86_emit_entry,
     .thunks = x86_make_thunks,
 };

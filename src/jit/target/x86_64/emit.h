@@ -71,6 +71,7 @@ void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
 void x86_canon_cold(struct jit_assembler *as, unsigned reg, enum ir_type type);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
+void x86_emit_loop(struct jit_assembler *as);
 const uint8_t *x86_emit_entry(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
