@@ -274,6 +274,7 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
     if (t) {
         tr->stats.insns += t->insns;
         atomic_store_explicit(&cold->translation, t, memory_order_release);
+        atomic_store_explicit(&cold->entry, t->entry, memory_order_release);
         if (cold->counted)
             __atomic_store_n(&cold->cells[0].imm, 0, __ATOMIC_RELAXED);
     } else {
@@ -297,6 +298,7 @@ static void forget(struct translator *tr, struct translation *t)
     for (unsigned i = 0; i < t->part_count; i++)
         part_unlink(&t->parts[i]);
     t->cold = NULL;
+    atomic_store_explicit(&cold->entry, NULL, memory_order_release);
     atomic_store_explicit(&cold->translation, NULL, memory_order_release);
     if (cold->counted)
         __atomic_store_n(&cold->cells[0].imm, (int32_t)tr->options->threshold, __ATOMIC_RELAXED);
