@@ -57,7 +57,7 @@ void jit_assembler_free(struct jit_assembler *as);
 
 struct jit_result {
     struct jit_room room;         /* what is left */
-    const uint8_t *entry;         /* exec address; even; jit_bury() works on it */
+    const uint8_t *entry;         /* exec address; even; jit_bury() works on it. NULL: the unit is given up */
     unsigned site_count;          /* numbered from first_site on */
     const struct jit_site *sites; /* borrowed from the assembler until the next unit */
 };

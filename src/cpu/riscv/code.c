@@ -705,7 +705,7 @@ const void *code_translate(struct code *code, const struct unit *unit)
     if (entry)
         return entry;
     const struct translation *t = code_translation(code, unit->pc);
-    return t ? t->entry : NULL;
+    return t ? t->unit.entry : NULL;
 }
 
 void code_tie(struct code *code, uint64_t link, const struct unit *unit)
