@@ -80,9 +80,11 @@ enum ir_exit_kind {
 struct ir_exit {
     uint64_t pc, return_pc;
     uint8_t kind;   /* enum ir_exit_kind */
-    uint8_t reason; /* IR_EXIT_STOP */
+    uint8_t reason; /* IR_EXIT_STOP; `count` */
     uint8_t check;  /* IR_EXIT_CALL, _INDIRECT_CALL, _RETURN: slot with the return address */
     bool poll;      /* looks first whether the engine is asked to stop: on every way that may form a loop */
+    bool
+        count; /* IR_EXIT_GO: leaves with `reason` when it comes by for the n-th time, n being in jit_state.counters */
 };
 
 /* A piece of guest state: 8 bytes in the CPU's state, at `offset` from where the back end's state register points. */

@@ -23,10 +23,11 @@ enum jit_reason {
     JIT_LOOKUP, /* goes on at pc `value` */
     JIT_POLL,   /* was asked to stop; goes on at pc `value` */
     JIT_FAULT,  /* a memory access faulted: struct jit_fault says where */
-    JIT_STOP,   /* + the reason of an IR_EXIT_STOP; `value` is its pc */
+    JIT_STOP, /* + an exit's reason; `value` is the pc to go on at; of a counted one the first argument is its own */
 };
 
 #define JIT_SPILLS      64
+#define JIT_COUNTERS    64
 #define JIT_CALL_VALUES 3
 
 /* The host's registers where translated code faulted. */
@@ -44,10 +45,18 @@ struct jit_state {
     void *return_base;                   /* its bottom, where a word leads to a look-up */
     uint64_t value;                      /* of enum jit_reason */
     uint64_t arguments[JIT_CALL_VALUES]; /* of calls */
+    int32_t counters
+        [JIT_COUNTERS]; /* of ways back, by where they lead: jit_counter(); leaves when one is below 0 */
     uint64_t spills[JIT_SPILLS];
     uint64_t saved[32]; /* registers during a call */
     struct jit_jump jumps[JIT_JUMP_COUNT];
 };
+
+/* Which counter counts the ways to a pc; several may share one. */
+static inline unsigned jit_counter(uint64_t pc)
+{
+    return (pc >> 1) % JIT_COUNTERS;
+}
 
 typedef uint64_t jit_call(uint64_t a, uint64_t b, uint64_t c);
 

@@ -104,6 +104,7 @@ static void list_exits(const struct stats *s, struct rows *rows)
         [ENGINE_EXIT_ILLEGAL] = {"exits: illegal", "exits_illegal"},
         [ENGINE_EXIT_FETCH] = {"exits: fetch", "exits_fetch"},
         [ENGINE_EXIT_INTERPRET] = {"exits: interpret", "exits_interpret"},
+        [ENGINE_EXIT_HOT] = {"exits: hot loop", "exits_hot"},
         [ENGINE_EXIT_COLD] = {"cold code left", "exits_cold"},
     };
     for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
@@ -114,6 +115,7 @@ static void list_translator(const struct stats *s, struct rows *rows)
 {
     const struct engine_stats *e = &s->engine;
     add(rows, "translated units", "translated_units", e->units);
+    add(rows, "  loops", "translated_loops", e->loops);
     add(rows, "  instructions", "translated_instructions", e->insns);
     add(rows, "  bytes of code", "translated_bytes", e->bytes);
     add(rows, "  left out", "translations_failed", e->failed);

@@ -177,7 +177,7 @@ int code_set_engine(struct code *code, const struct engine_options *options, str
     if (options->kind == ENGINE_INTERP)
         return 0;
     if (options->kind == ENGINE_LOCKSTEP) {
-        code->engine.threshold = 0;
+        code->engine.threshold = code->engine.hot = 0; /* unit by unit, each way round */
         code->engine.modes.no_chain = true;
         code->alone = shared_mutex_new();
         if (!code->alone)
@@ -667,21 +667,24 @@ static void make_room(struct code *code)
 }
 
 /* The unit is counted out and has no translation yet. */
-static struct translation *translate(struct code *code, struct unit *u)
+static struct translation *translate(struct code *code, struct unit *u, enum translation_kind kind,
+                                     uint64_t path)
 {
     struct lifting l = {.code = code};
     const struct lift_source source = {.fetch = fetch_to_lift, .known = known_to_lift, .context = &l};
     enum translator_failure failure;
     if (unlikely(code->limbo) || translator_is_low(code->translator))
         make_room(code);
-    struct translation *t = translator_add(code->translator, u, &source, &l.changeable, &failure);
+    struct translation *t = translator_add(code->translator, u, &source, kind, path, &l.changeable, &failure);
     if (t)
         *entry_word(code, u->pc) |= entry_bit(u->pc);
-    if (!t && failure == TRANSLATOR_INTERPRET)
+    if (t || kind == TRANSLATION_LOOP)
+        return t;
+    if (failure == TRANSLATOR_INTERPRET)
         isolate(code, u);
-    else if (!t)
+    else
         recount(code, u);
-    return t;
+    return NULL;
 }
 
 const struct translation *code_translation(struct code *code, uint64_t pc)
@@ -693,10 +696,41 @@ const struct translation *code_translation(struct code *code, uint64_t pc)
         translator_kill(code->translator, t);
         t = NULL;
     } else if (u && u->counted && !t) {
-        t = translate(code, u);
+        t = translate(code, u, TRANSLATION_COUNTING, 0);
     }
     pthread_mutex_unlock(&code->lock);
     return t;
+}
+
+enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path)
+{
+    enum code_heat heat = CODE_IS_OTHER;
+    pthread_mutex_lock(&code->lock);
+    const struct unit *u = table_find(code->table, pc);
+    const struct translation *t = u ? u->translation : NULL;
+    if (t && translator_is_ready(code->translator)) {
+        heat = t->kind == TRANSLATION_LOOP       ? CODE_IS_LOOP
+               : t->kind == TRANSLATION_COUNTING ? CODE_IS_COUNTED
+                                                 : CODE_IS_OTHER;
+        *path = t->path;
+    }
+    pthread_mutex_unlock(&code->lock);
+    return heat;
+}
+
+void code_heat(struct code *code, uint64_t pc, const uint64_t *path)
+{
+    enum { TRIES = 3 };
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = table_find(code->table, pc);
+    struct translation *t = u ? u->translation : NULL;
+    if (t && t->kind != TRANSLATION_PLAIN && translator_is_ready(code->translator) &&
+        (path || ++t->tries == TRIES)) {
+        translator_kill(code->translator, t);
+        if (!path || !translate(code, u, TRANSLATION_LOOP, *path))
+            translate(code, u, TRANSLATION_PLAIN, 0);
+    }
+    pthread_mutex_unlock(&code->lock);
 }
 
 const void *code_translate(struct code *code, const struct unit *unit)

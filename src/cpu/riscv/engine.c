@@ -79,6 +79,8 @@ static bool parse_number(struct engine_options *o, const char *word, const char 
         o->threshold = (unsigned)value;
     else if (read_number(word, end, "insns", &value) && value >= 1 && value <= ENGINE_MAX_INSNS)
         o->max_insns = (unsigned)value;
+    else if (read_number(word, end, "hot", &value) && value <= INT32_MAX)
+        o->hot = (unsigned)value;
     else if (read_number(word, end, "cache", &value) && value <= ENGINE_MAX_CACHE)
         o->cache_bytes = value;
     else

@@ -18,14 +18,15 @@ struct engine_options {
     unsigned dump;      /* enum engine_dump */
     unsigned threshold; /* times that code is interpreted before it is translated */
     unsigned max_insns; /* guest instructions of a unit */
+    unsigned hot;       /* times that a way back is gone before the loop is translated as one; 0: never */
     size_t cache_bytes; /* memory for translated code; 0: the default */
     struct jit_modes modes;
 };
 
 /* Measured: see docs/performance.md. */
-#define ENGINE_DEFAULTS                                     \
-    {                                                       \
-        .kind = ENGINE_JIT, .threshold = 8, .max_insns = 64 \
+#define ENGINE_DEFAULTS                                                  \
+    {                                                                    \
+        .kind = ENGINE_JIT, .threshold = 8, .max_insns = 64, .hot = 4096 \
     }
 
 enum { ENGINE_MAX_INSNS = 256, ENGINE_MAX_CACHE = 1 << 30 };
@@ -36,7 +37,7 @@ bool engine_parse_options(struct engine_options *options, const char *text);
 bool engine_parse_dump(struct engine_options *options, const char *text);
 
 struct engine_stats {
-    uint64_t units, insns, bytes, compile_ns, failed; /* translated */
+    uint64_t units, loops, insns, bytes, compile_ns, failed; /* translated */
     uint64_t killed, evictions;
     uint64_t links, tied;
 };

@@ -52,6 +52,7 @@ enum engine_exit {
     ENGINE_EXIT_ILLEGAL,
     ENGINE_EXIT_FETCH,
     ENGINE_EXIT_INTERPRET, /* an instruction that only the interpreter has */
+    ENGINE_EXIT_HOT,       /* a way back has been gone often */
     ENGINE_EXIT_COLD,      /* the other way round: the interpreter came to code that is not cold */
     ENGINE_EXIT_COUNT
 };
@@ -93,8 +94,12 @@ struct hart {
     struct jit_state jit;          /* last: most of it is only touched when it is used */
 };
 
-#define HART_NO_RESERVE UINT64_MAX
-#define HART_RM_NONE    8u
+/* Bits of `pending`. */
+#define HART_PENDING_KICK 1u
+#define HART_PENDING_STEP 2u /* the hart's own: the interpreter executes one instruction at a time */
+
+#define HART_NO_RESERVE   UINT64_MAX
+#define HART_RM_NONE      8u
 
 /* Is frm a mode that the host has? */
 static inline bool hart_rounds_as_host(const struct hart *hart)

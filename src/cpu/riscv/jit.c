@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
+#include "cpu/riscv/record.h"
 #include "cpu/riscv/translate.h"
 #include "host/atomic.h"
 #include "host/signal.h"
@@ -33,6 +34,8 @@ static void start_afresh(struct hart *hart, const struct jit_thunks *thunks)
     *hart->host.return_base = (uint64_t)thunks->underflow;
     hart->jit.return_base = hart->host.return_base;
     hart->jit.return_sp = hart->host.return_base;
+    for (unsigned i = 0; i < JIT_COUNTERS; i++)
+        hart->jit.counters[i] = (int32_t)code_engine(hart->code)->hot;
     hart->jit_epoch = atomic_load_explicit(&hart->epoch, memory_order_relaxed);
 }
 
@@ -42,7 +45,7 @@ unsigned jit_enter(struct hart *hart, const void *entry)
     if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
         start_afresh(hart, thunks);
     unsigned reason = thunks->enter(&hart->x[LIFT_BIAS], entry);
-    hart->exits[MIN(reason, ENGINE_EXIT_INTERPRET)]++;
+    hart->exits[MIN(reason, ENGINE_EXIT_HOT)]++;
     return reason;
 }
 
@@ -113,6 +116,33 @@ static bool interpret_one(struct hart *hart)
     return interpret(hart, code_isolate(hart->code, hart->pc) ? NULL : code_step(hart, &insn));
 }
 
+/* Makes a loop of the code at `head`, if the hart goes round there. False: the engine is left. */
+static bool make_loop(struct hart *hart, uint64_t head)
+{
+    uint64_t path;
+    enum record_result result = record_loop(hart, head, &path);
+    if (result != RECORD_LEFT)
+        code_heat(hart->code, head, result == RECORD_STEADY ? &path : NULL);
+    return result != RECORD_LEFT;
+}
+
+/* A way back to `head`, which the hart is at, has been gone often. Where a loop is already, the hart goes round another way: a
+ * loop of its own, which begins where it leaves the other one. */
+static bool heat(struct hart *hart, uint64_t head)
+{
+    uint64_t path, split;
+    hart->jit.counters[jit_counter(head)] = (int32_t)code_engine(hart->code)->hot;
+    switch (code_heat_at(hart->code, head, &path)) {
+    case CODE_IS_COUNTED: return make_loop(hart, head);
+    case CODE_IS_LOOP: break;
+    case CODE_IS_OTHER: return true;
+    }
+    enum record_result result = record_split(hart, head, path, &split);
+    if (result == RECORD_UNSURE)
+        code_heat(hart->code, head, NULL);
+    return result == RECORD_STEADY ? make_loop(hart, split) : result != RECORD_LEFT;
+}
+
 static bool stop(struct hart *hart, enum lift_stop reason)
 {
     hart->pc = hart->jit.value;
@@ -121,6 +151,7 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_EBREAK: return leave(hart, EXIT_EBREAK);
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
+    case LIFT_HOT: return heat(hart, hart->jit.arguments[0]);
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;
     }

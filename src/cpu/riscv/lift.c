@@ -59,9 +59,38 @@ static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
     l->ended = true;
 }
 
+/* The exit to a known pc. */
+static struct ir_exit way_to(struct lifter *l, uint64_t target)
+{
+    bool back = may_loop(l, target);
+    return (struct ir_exit){.kind = IR_EXIT_GO,
+                            .pc = target,
+                            .reason = LIFT_HOT,
+                            .poll = poll(l, back),
+                            .count = back && l->limits->counts};
+}
+
+/* Is it the way back in the loop that the unit is to be? */
+static bool closes_loop(const struct lifter *l, uint64_t target)
+{
+    return l->loop && target == l->ir->pc;
+}
+
+/* In front of a way back, which looks for requests by itself, and of what decides about it. */
+static void begin_way_back(struct lifter *l)
+{
+    l->polls = true;
+    ir_poll(l->ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = l->pc});
+}
+
 static void leave_go(struct lifter *l, uint64_t target)
 {
-    leave(l, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))}, 0);
+    if (closes_loop(l, target)) {
+        begin_way_back(l);
+        lift_loop_loosen(l);
+        l->loop->closed = true;
+    }
+    leave(l, way_to(l, target), 0);
 }
 
 void lift_leave_stop(struct lifter *l, enum lift_stop reason)
@@ -115,7 +144,7 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
               (struct ir_exit){.kind = IR_EXIT_CALL,
                                .pc = target,
                                .return_pc = return_pc,
-                               .check = lift_x_slot[LIFT_RA],
+                               .check = l->x_slot[LIFT_RA],
                                .poll = poll(l, may_loop(l, MIN(target, return_pc)))},
               0);
     else
@@ -132,7 +161,7 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
 {
     (void)row;
     uint64_t return_pc = l->next;
-    uint8_t ra_slot = lift_x_slot[LIFT_RA];
+    uint8_t ra_slot = l->x_slot[LIFT_RA];
     if (!insn->rd && insn->rs1 == LIFT_RA && !insn->imm) {
         leave(l, (struct ir_exit){.kind = IR_EXIT_RETURN, .check = ra_slot}, lift_x(l, LIFT_RA));
         return;
@@ -152,17 +181,42 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
     leave(l, exit, target);
 }
 
+/* In a loop: does its path take the branch? */
+static bool takes_branch(struct lifter *l)
+{
+    bool taken = l->loop && l->path & 1;
+    l->path >>= 1;
+    return taken;
+}
+
+static void branch(struct lifter *l, ir_ref taken, uint64_t target)
+{
+    bool closes = closes_loop(l, target);
+    if (closes)
+        lift_loop_loosen(l);
+    ir_branch(l->ir, taken, way_to(l, target));
+    if (closes)
+        lift_loop_tighten(l);
+}
+
 void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
-    uint64_t target = l->pc + (uint64_t)(int64_t)insn->imm;
-    ir_ref taken = lift_op(l, row->op, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
-    if (!ir_is_constant(taken)) {
-        ir_branch(l->ir, taken,
-                  (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))});
-        if (may_loop(l, target))
-            leave_go(l, l->next); /* what follows a loop is another unit: registers are the loop's */
-    } else if (ir_constant_value(l->ir, taken))
+    uint64_t target = l->pc + (uint64_t)(int64_t)insn->imm, other = l->next;
+    bool closes = closes_loop(l, target), on_path = takes_branch(l), follows = on_path && !closes;
+    if (closes)
+        begin_way_back(l);
+    ir_ref condition = lift_op(l, row->op ^ follows, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
+    bool known = ir_is_constant(condition);
+    if (!known)
+        branch(l, condition, follows ? other : target);
+    else if (ir_constant_value(l->ir, condition))
+        follows = !follows;
+    if (closes && on_path)
+        l->loop->closed = true;
+    if (follows)
         follow(l, target);
+    else if ((closes && on_path) || (!l->loop && may_loop(l, target) && !known))
+        leave_go(l, other); /* what follows a loop is another unit: registers are the loop's */
 }
 
 /* detail: enum lift_stop */
@@ -240,6 +294,18 @@ static void lift_insn(struct lifter *l)
     l->pc = l->next;
 }
 
+void lift_trace(struct lifter *l)
+{
+    struct lift_result *r = l->result;
+    while (!l->ended) {
+        r->cut = !has_room(l) || is_lifted(l, l->pc) || (!l->loop && is_known(l));
+        if (r->cut)
+            leave_go(l, l->pc);
+        else
+            lift_insn(l);
+    }
+}
+
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result)
 {
@@ -248,18 +314,14 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
         .source = source,
         .limits = limits,
         .result = result,
+        .x_slot = lift_x_slot,
+        .f_slot = lift_f_slot,
         .missing = extensions_missing(limits->extensions),
         .pc = pc,
     };
     result->insns = result->piece_count = result->byte_count = 0;
     result->cut = false;
     ir_begin(ir, &lift_machine, pc);
-    while (!l.ended) {
-        result->cut = !has_room(&l) || is_lifted(&l, l.pc) || is_known(&l);
-        if (result->cut)
-            leave_go(&l, l.pc);
-        else
-            lift_insn(&l);
-    }
+    lift_trace(&l);
     return result->insns != 0;
 }

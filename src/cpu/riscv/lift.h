@@ -27,6 +27,7 @@ enum lift_stop {
     LIFT_ILLEGAL,
     LIFT_FETCH,     /* it is not wholly there */
     LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
+    LIFT_HOT, /* not an end: a way back has been gone often, the first argument of the state is where it leads */
     LIFT_STOP_COUNT
 };
 
@@ -42,6 +43,7 @@ struct lift_limits {
     uint64_t extensions; /* bits of enum rv_ext */
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
+    bool counts;         /* ways back are counted: LIFT_HOT */
 };
 
 struct lift_piece {
@@ -60,6 +62,24 @@ struct lift_result {
 /* Lifts the unit at `pc`, which is even. False when there is not even one whole instruction. */
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result);
+
+/* A loop as a unit of its own: one way round from its head back to it. What the way uses most has pins, whatever they hold
+ * between units, and what is known of floating-point registers at the head need not be looked at in each round. */
+struct lift_loop {
+    struct ir_machine machine;
+    struct ir_slot slots[IR_MAX_SLOTS];
+    uint8_t x_slot[32], f_slot[32];
+    bool closed;                     /* the way leads back */
+    bool nearest;                    /* the dynamic rounding mode is to nearest even */
+    uint32_t boxed;                  /* f registers that hold boxed singles, bits */
+    uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
+};
+
+/* Lifts the loop with its head at `pc`. Bit n of `path` says whether the n-th conditional branch is taken. False: there is no
+ * such loop, or it would gain nothing. The IR refers to `loop`. */
+#define LIFT_PATH_BRANCHES 64
+bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
+               uint64_t path, struct lift_loop *loop, struct lift_result *result);
 
 /* Offsets of slots and of struct jit_machine are from &hart->x[LIFT_BIAS], whence every x register is within a byte's reach. */
 #define LIFT_BIAS 16

@@ -19,7 +19,7 @@ static bool is_boxed(const struct lifter *l, unsigned number)
 
 static ir_ref get_f(struct lifter *l, unsigned number)
 {
-    return ir_get(l->ir, lift_f_slot[number]);
+    return ir_get(l->ir, l->f_slot[number]);
 }
 
 static void require_boxed(struct lifter *l, unsigned number)
@@ -28,6 +28,7 @@ static void require_boxed(struct lifter *l, unsigned number)
         return;
     lift_guard(l, lift_op(l, IR_UNBOXED, IR_F32, get_f(l, number), 0));
     l->boxed |= UINT32_C(1) << number;
+    l->asked |= UINT32_C(1) << number;
 }
 
 static ir_ref operand(struct lifter *l, unsigned number, enum ir_type type)
@@ -45,7 +46,7 @@ static ir_ref bits(struct lifter *l, unsigned number)
 static void set_f(struct lifter *l, unsigned number, enum ir_type type, ir_ref value)
 {
     uint32_t bit = UINT32_C(1) << number;
-    ir_set(l->ir, lift_f_slot[number], value);
+    ir_set(l->ir, l->f_slot[number], value);
     l->boxed = type == IR_F32 ? l->boxed | bit : l->boxed & ~bit;
 }
 

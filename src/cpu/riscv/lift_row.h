@@ -23,9 +23,13 @@ struct lifter {
     const struct lift_source *source;
     const struct lift_limits *limits;
     struct lift_result *result;
-    uint64_t missing; /* extensions */
-    uint64_t pc;      /* of the instruction */
-    uint64_t next;    /* of the one after it in memory; of the one to go on with where a jump is followed */
+    const uint8_t *x_slot, *f_slot; /* by register */
+    struct lift_loop *loop;         /* the unit is to be one; or NULL */
+    uint64_t path;                  /* what is left of it */
+    bool shaped;                    /* the loop has its final form: a head, slots of its own */
+    uint64_t missing;               /* extensions */
+    uint64_t pc;                    /* of the instruction */
+    uint64_t next; /* of the one after it in memory; of the one to go on with where a jump is followed */
     bool ended;
     bool polls;   /* an exit looks whether the engine is to stop */
     bool nearest; /* the unit has looked whether the dynamic rounding mode is to nearest even */
@@ -36,6 +40,7 @@ struct lifter {
     uint8_t window[64 + 4]; /* a word may be read at the very end */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
+    uint32_t asked; /* those that had to be looked at for it */
 };
 
 struct lift_row {
@@ -80,6 +85,13 @@ struct lift_row {
 enum lift_call { LIFT_CALLS(LIFT_CALL_ENUM) LIFT_CALL_COUNT };
 #undef LIFT_CALL_ENUM
 
+/* Lifts from l->pc to the unit's end. */
+void lift_trace(struct lifter *l);
+
+/* In a loop: before and after a branch to its head. Between them registers are as the head wants them. */
+void lift_loop_loosen(struct lifter *l);
+void lift_loop_tighten(struct lifter *l);
+
 /* Ends the unit: the instruction is not executed here. */
 void lift_leave_stop(struct lifter *l, enum lift_stop reason);
 
@@ -109,13 +121,13 @@ static inline ir_ref lift_pair(struct lifter *l, ir_ref first, ir_ref second)
 
 static inline ir_ref lift_x(struct lifter *l, unsigned number)
 {
-    return number ? ir_get(l->ir, lift_x_slot[number]) : lift_constant(l, 0);
+    return number ? ir_get(l->ir, l->x_slot[number]) : lift_constant(l, 0);
 }
 
 static inline void lift_set_x(struct lifter *l, unsigned number, ir_ref value)
 {
     if (number)
-        ir_set(l->ir, lift_x_slot[number], value);
+        ir_set(l->ir, l->x_slot[number], value);
 }
 
 /* A function of lift_calls of up to two values. */

@@ -21,9 +21,8 @@
 #include <string.h>
 
 /* Beside hart_kick()'s, in hart->pending: the interpreter comes back at the next chance. */
-#define PENDING_STEP 2u
 
-#define FCSR_FLAGS   0x1fu
+#define FCSR_FLAGS 0x1fu
 
 /* The whole of a hart that guest code can see. */
 struct state {
@@ -168,9 +167,9 @@ static bool find_difference(const struct lockstep *ls, const struct hart *hart, 
 /* One instruction. False: it ended in another way than by going on. */
 static bool step(struct lockstep *ls, struct hart *hart, const union cell *cell)
 {
-    atomic_fetch_or(&hart->pending, PENDING_STEP);
+    atomic_fetch_or(&hart->pending, HART_PENDING_STEP);
     interp_go(hart, cell);
-    atomic_fetch_and(&hart->pending, ~PENDING_STEP);
+    atomic_fetch_and(&hart->pending, ~HART_PENDING_STEP);
     note_stored(ls, hart);
     if (hart->exit.kind == EXIT_PENDING)
         return true;

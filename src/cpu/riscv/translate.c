@@ -24,6 +24,7 @@ struct translator {
     struct engine_stats stats;
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
+    struct lift_loop loop;
     struct ir ir;
 };
 
@@ -197,19 +198,22 @@ static bool is_empty(const struct ir *ir)
 }
 
 /* With a copy of what it was lifted from. */
-static struct translation *translation_new(struct translator *tr, struct unit *cold, bool changeable)
+static struct translation *translation_new(struct translator *tr, struct unit *cold,
+                                           enum translation_kind kind, bool changeable)
 {
     const struct lift_result *lifted = &tr->lifted;
     unsigned parts = count_parts(lifted);
-    struct translation *t = jit_cache_record(tr->cache, sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
-                                                            parts * sizeof(struct translation_part) +
-                                                            lifted->byte_count);
+    struct translation *t =
+        jit_cache_record(tr->cache, sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
+                                        parts * sizeof(struct translation_part) + lifted->byte_count);
     if (!t)
         return NULL;
     t->cold = cold;
     t->insns = (uint16_t)lifted->insns;
     t->piece_count = (uint8_t)lifted->piece_count;
     t->part_count = (uint8_t)parts;
+    t->kind = (uint8_t)kind;
+    t->tries = 0;
     t->changeable = changeable;
     t->cut = lifted->cut;
     memcpy(t->pieces, lifted->pieces, lifted->piece_count * sizeof(t->pieces[0]));
@@ -218,14 +222,15 @@ static struct translation *translation_new(struct translator *tr, struct unit *c
 }
 
 /* Makes host code of tr->ir, which is of tr->lifted. */
-static struct translation *assemble(struct translator *tr, struct unit *cold, bool changeable)
+static struct translation *assemble(struct translator *tr, struct unit *cold, enum translation_kind kind,
+                                    bool changeable)
 {
     struct jit_room room;
     struct jit_result made;
     unsigned first_site;
     if (!jit_cache_room(tr->cache, &room, &first_site))
         return NULL;
-    struct translation *t = translation_new(tr, cold, changeable);
+    struct translation *t = translation_new(tr, cold, kind, changeable);
     if (!t)
         return NULL;
     jit_assemble(tr->assembler, &tr->ir, &tr->thunks, room, first_site, &made);
@@ -241,20 +246,29 @@ static void dump(struct translator *tr, const struct translation *t)
     report_write(&out);
 }
 
+static bool lift(struct translator *tr, const struct lift_source *source, struct lift_limits limits,
+                 enum translation_kind kind, uint64_t pc, uint64_t path)
+{
+    limits.counts = kind == TRANSLATION_COUNTING && tr->options->hot;
+    return kind == TRANSLATION_LOOP ? lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted)
+                                    : lift_unit(&tr->ir, source, &limits, pc, &tr->lifted);
+}
+
 static struct translation *translate(struct translator *tr, struct unit *cold,
-                                     const struct lift_source *source, const bool *changeable,
-                                     enum translator_failure *failure)
+                                     const struct lift_source *source, enum translation_kind kind,
+                                     uint64_t path, const bool *changeable, enum translator_failure *failure)
 {
     *failure = TRANSLATOR_NO_ROOM;
     if (!get_ready(tr))
         return NULL;
-    if (!lift_unit(&tr->ir, source, &tr->limits, cold->pc, &tr->lifted) || is_empty(&tr->ir)) {
+    if (!lift(tr, source, tr->limits, kind, cold->pc, path) || is_empty(&tr->ir)) {
         *failure = TRANSLATOR_INTERPRET;
         return NULL;
     }
-    struct translation *t = assemble(tr, cold, *changeable);
+    struct translation *t = assemble(tr, cold, kind, *changeable);
     if (!t)
         return NULL;
+    t->path = path;
     add_parts(tr, t);
     if (unlikely(tr->options->dump))
         dump(tr, t);
@@ -262,13 +276,15 @@ static struct translation *translate(struct translator *tr, struct unit *cold,
 }
 
 struct translation *translator_add(struct translator *tr, struct unit *cold, const struct lift_source *source,
-                                   const bool *changeable, enum translator_failure *failure)
+                                   enum translation_kind kind, uint64_t path, const bool *changeable,
+                                   enum translator_failure *failure)
 {
     uint64_t start = now_ns();
-    struct translation *t = translate(tr, cold, source, changeable, failure);
+    struct translation *t = translate(tr, cold, source, kind, path, changeable, failure);
     tr->stats.compile_ns += now_ns() - start;
     if (t) {
         tr->stats.insns += t->insns;
+        tr->stats.loops += kind == TRANSLATION_LOOP;
         atomic_store_explicit(&cold->translation, t, memory_order_release);
         atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
         if (cold->counted)
@@ -418,7 +434,7 @@ static bool lift_again(struct translator *tr, const struct translation *t)
     struct lift_limits limits = tr->limits;
     if (t->cut)
         limits.max_insns = t->insns;
-    return lift_unit(&tr->ir, &source, &limits, t->unit.pc, &tr->lifted);
+    return lift(tr, &source, limits, t->kind, t->unit.pc, t->path);
 }
 
 bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *address)

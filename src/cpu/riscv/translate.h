@@ -22,13 +22,22 @@ struct translation_part {
 };
 
 /*   | struct translation | pieces | parts | bytes of the pieces, one after the other |        small, for there are many */
+enum translation_kind {
+    TRANSLATION_COUNTING, /* as first made: ways back are counted */
+    TRANSLATION_PLAIN,    /* where they led often, but there was no loop to gain from */
+    TRANSLATION_LOOP,     /* where there was */
+};
+
 struct translation {
     struct jit_unit unit;
     struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead */
     uint16_t insns;
     uint8_t piece_count, part_count;
+    uint8_t kind;  /* enum translation_kind */
+    uint8_t tries; /* to make a loop of it */
     bool changeable;
-    bool cut; /* struct lift_result */
+    bool cut;      /* struct lift_result */
+    uint64_t path; /* of a loop */
     struct lift_piece pieces[];
 };
 
@@ -71,8 +80,8 @@ enum translator_failure {
 /* Translates the code at the unit's pc, which `source` has; the two know each other from now on. `changeable` tells, after
  * it was lifted, whether its bytes may change without a code_invalidate(). NULL: *failure says why not. */
 struct translation *translator_add(struct translator *translator, struct unit *cold,
-                                   const struct lift_source *source, const bool *changeable,
-                                   enum translator_failure *failure);
+                                   const struct lift_source *source, enum translation_kind kind,
+                                   uint64_t path, const bool *changeable, enum translator_failure *failure);
 
 void translator_tie(struct translator *translator, uint64_t link, struct translation *translation);
 

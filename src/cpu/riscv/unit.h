@@ -134,6 +134,14 @@ const struct translation *code_translation(struct code *code, uint64_t pc);
 /* The hart came through the link to the unit's pc: if it has a translation, the link leads there from now on. */
 void code_tie(struct code *code, uint64_t link, const struct unit *unit);
 
+/* What the translation at `pc` is, and a loop's path. */
+enum code_heat { CODE_IS_COUNTED, CODE_IS_LOOP, CODE_IS_OTHER };
+enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path);
+
+/* Translates the code at `pc` once more, as a loop with this path. NULL: it was not seen to go one way; after some of that it is
+ * translated so that nothing counts its rounds any more. */
+void code_heat(struct code *code, uint64_t pc, const uint64_t *path);
+
 /* Sees to it that the interpreter's unit at `pc` is the one instruction alone, so that what follows can be a translation.
  * False: the instruction begins a translation itself. */
 bool code_isolate(struct code *code, uint64_t pc);

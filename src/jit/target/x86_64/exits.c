@@ -59,6 +59,29 @@ static const uint8_t *poll_stub(struct jit_assembler *as, const struct jit_steps
     return stub;
 }
 
+static void emit_count(struct jit_assembler *as, const struct ir_exit *exit, const uint8_t *stub)
+{
+    size_t counter = offsetof(struct jit_state, counters) + jit_counter(exit->pc) * sizeof(int32_t);
+    x86_jcc(as, X86_S, stub);
+    x86_alu_imm_m(as, ALU_SUB, 0, X86_STATE(state_offset(as, counter)), 1);
+}
+
+/* Everything is home: the way to the exit's pc, which has been gone often, is now at `pc`. */
+static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_steps *steps,
+                                 const struct ir_exit *exit, uint64_t pc)
+{
+    const uint8_t *stub = x86_cold_begin(as);
+    if (steps)
+        jit_emit_steps(as, steps);
+    as->target->store_constant(as, (int64_t)exit->pc,
+                               state_offset(as, offsetof(struct jit_state, arguments)));
+    x86_mov_imm(as, RAX, (int64_t)pc);
+    x86_mov_imm(as, RCX, JIT_STOP + exit->reason);
+    x86_jmp(as, as->thunks->stop);
+    x86_cold_end(as);
+    return stub;
+}
+
 static void stop_forwards(struct jit_assembler *as, const struct ir_exit *exit)
 {
     x86_mov_imm(as, RAX, (int64_t)exit->pc);
@@ -168,7 +191,9 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     jit_settle(as, !exit->poll && !back); /* what leads back is often taken */
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     find_way(as, exit, &steps);
-    const uint8_t *poll = exit->poll ? poll_stub(as, &steps, ir_pc_of(as->ir, ref)) : NULL;
+    uint64_t pc = exit->poll || exit->count ? ir_pc_of(as->ir, ref) : 0;
+    const uint8_t *poll = exit->poll ? poll_stub(as, &steps, pc) : NULL;
+    const uint8_t *count = exit->count ? count_stub(as, &steps, exit, pc) : NULL;
     bool two = t.equal_ordered || t.unequal_or_unordered;
     if (back && steps.count == 0 && !two) {
         x86_jcc(as, t.condition, jit_here(as));
@@ -183,6 +208,8 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     }
     x86_test_emit(as, &t);
     jit_done(as);
+    if (count)
+        emit_count(as, exit, count);
     if (poll)
         emit_poll(as, poll);
 }
@@ -290,16 +317,9 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     jit_settle(as, false);
     if (indirect && !ir_is_constant(ins->b))
         jit_place(as, ins->b);
-    if (as->ir->loop) {
-        find_way(as, exit, &steps);
-    } else {
-        jit_claim_pins(as);
-        jit_way_home(as, indirect ? ins->b : 0, RAX, &steps);
-    }
-    if (leads_back(as, exit)) {
-        x86_jmp(as, jit_here(as));
-        lead_back(as);
-    } else if (exit->kind == IR_EXIT_STOP) {
+    jit_claim_pins(as);
+    jit_way_home(as, indirect ? ins->b : 0, RAX, &steps);
+    if (exit->kind == IR_EXIT_STOP) {
         x86_jmp(as, as->thunks->stop);
         x86_mov_imm(as, RCX, JIT_STOP + exit->reason);
         x86_mov_imm(as, RAX, (int64_t)exit->pc);
@@ -314,10 +334,27 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
             emit_call_exit(as, exit);
         else
             jump_to(as, exit->pc);
+        if (exit->count)
+            emit_count(as, exit, count_stub(as, NULL, exit, exit->pc));
         if (exit->poll)
             emit_poll(as, poll_stub(as, NULL, exit->pc));
     }
     jit_emit_steps(as, &steps);
+    as->busy = 0;
+}
+
+/* The loop goes round here, or is over: as rare as other ways out of it. */
+static void emit_loop_end(struct jit_assembler *as, const struct ir_exit *exit)
+{
+    struct jit_steps steps;
+    bool back = leads_back(as, exit);
+    jit_settle(as, !back);
+    find_way(as, exit, &steps);
+    x86_jmp(as, back ? jit_here(as) : side_stub(as, &steps, exit));
+    if (back) {
+        lead_back(as);
+        jit_emit_steps(as, &steps);
+    }
     as->busy = 0;
 }
 
@@ -328,7 +365,7 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref)
     if (ins->op == IR_POLL)
         emit_poll_alone(as, exit);
     else if (ins->op == IR_EXIT || (ir_is_constant(ins->b) && ir_constant_value(as->ir, ins->b)))
-        emit_end(as, ins, exit);
+        as->ir->loop ? emit_loop_end(as, exit) : emit_end(as, ins, exit);
     else if (!ir_is_constant(ins->b))
         emit_branch(as, ref, ins, exit);
 }

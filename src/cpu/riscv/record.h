@@ -1,0 +1,21 @@
+/* Finds out which way a loop goes, by going it. Private to cpu/riscv.
+ * Threads, lifetime: the hart's own. */
+#ifndef CPU_RISCV_RECORD_H
+#define CPU_RISCV_RECORD_H
+
+#include "cpu/riscv/hart.h"
+
+enum record_result {
+    RECORD_LEFT,   /* the engine is left: hart->exit says why */
+    RECORD_UNSURE, /* the hart has gone out of the loop, or other ways round than the first */
+    RECORD_STEADY,
+};
+
+/* Interprets a hart that is at a way back to `head` for some rounds of the loop. Bit n of *path: the n-th conditional branch of
+ * each round was taken. Between code_enter() and code_leave(). */
+enum record_result record_loop(struct hart *hart, uint64_t head, uint64_t *path);
+
+/* Where the way round leaves the path that the loop was translated with. */
+enum record_result record_split(struct hart *hart, uint64_t head, uint64_t usual, uint64_t *split);
+
+#endif
