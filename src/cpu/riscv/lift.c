@@ -272,6 +272,32 @@ static bool is_known(const struct lifter *l)
     return l->source->known && l->result->insns && l->source->known(l->source->context, l->pc);
 }
 
+unsigned lift_peek(struct lifter *l, struct rv_insn *insns, unsigned count)
+{
+    uint64_t pc = l->pc;
+    unsigned found = 0;
+    l->pc = l->next;
+    while (found < count && l->result->insns + found < l->limits->max_insns) {
+        struct rv_insn *insn = &insns[found];
+        uint32_t word;
+        if (fetch(l, &word) < ((word & 3) == 3 ? 4 : 2) || !rv_decode(word, insn) ||
+            (l->missing && extension_is_missing(insn, l->missing)))
+            break;
+        l->pc += insn->length;
+        found++;
+    }
+    l->pc = pc;
+    return found;
+}
+
+void lift_take(struct lifter *l, const struct rv_insn *insn)
+{
+    l->pc = l->next;
+    l->next = l->pc + insn->length;
+    record(l, insn->word, insn->length);
+    ir_mark(l->ir, l->pc);
+}
+
 static void lift_insn(struct lifter *l)
 {
     struct rv_insn insn;

@@ -91,13 +91,55 @@ static ir_ref read_flags(struct lifter *l)
     return lift_op(l, IR_OR, IR_I64, lift_op(l, IR_GETFLAGS, IR_I64, 0, 0), ir_get(l->ir, LIFT_FLAGS));
 }
 
+/* The next two instructions, when with this one, which reads the flags, they are a comparison that raises none: the flags are
+ * read, the comparison is made, what was read is written back. */
+static bool is_quiet_comparison(struct lifter *l, const struct rv_insn *insn, struct rv_insn next[2])
+{
+    if (!insn->rd || lift_peek(l, next, 2) != 2)
+        return false;
+    bool compares =
+        next[0].op == RV_FLT_S || next[0].op == RV_FLE_S || next[0].op == RV_FLT_D || next[0].op == RV_FLE_D;
+    return compares && next[0].rd != insn->rd && next[1].op == RV_CSRRW && !next[1].rd &&
+           next[1].imm == RV_CSR_FFLAGS && next[1].rs1 == insn->rd;
+}
+
+/* Leaves when the operand is a NaN; looks at its bits, for the host's comparisons raise a flag for some. */
+static void require_ordered(struct lifter *l, enum ir_type type, ir_ref value)
+{
+    bool single = type == IR_F32;
+    const struct ir_ins *ins = ir_at(l->ir, value);
+    ir_ref bits = lift_op(l, IR_BITS, IR_I64, ins->op == IR_CANON ? ins->a : value, 0);
+    ir_ref magnitude = lift_op_k(l, IR_SHL, single ? IR_I32 : IR_I64, bits, 1);
+    uint64_t infinity = single ? UINT64_C(0xff) << 24 : UINT64_C(0x7ff) << 53;
+    lift_guard(l, lift_op(l, IR_LTU, single ? IR_I32 : IR_I64, lift_constant(l, infinity), magnitude));
+}
+
+/* Of numbers, without what the flags would cost: reading them waits for all that the host's FPU has under way. */
+static void quiet_comparison(struct lifter *l, const struct rv_insn *insn, const struct rv_insn next[2])
+{
+    const struct rv_insn *compare = &next[0];
+    bool single = compare->op == RV_FLT_S || compare->op == RV_FLE_S;
+    bool less = compare->op == RV_FLT_S || compare->op == RV_FLT_D;
+    enum ir_type type = single ? IR_F32 : IR_F64;
+    ir_ref a = operand(l, compare->rs1, type), b = operand(l, compare->rs2, type);
+    require_ordered(l, type, a);
+    require_ordered(l, type, b);
+    lift_set_x(l, insn->rd, read_flags(l));
+    lift_take(l, compare);
+    lift_set_x(l, compare->rd, lift_op(l, less ? IR_FLT : IR_FLE, type, a, b));
+    lift_take(l, &next[1]);
+}
+
 /* Reading: rs1 is a register or an immediate, and with 0 no bit is set or cleared. What writes frm changes the host's mode, and
  * is the interpreter's. */
 ROW_FUNCTION(csr)
 {
     (void)row;
+    struct rv_insn next[2];
     if (insn->rs1 == 0 && insn->imm == RV_CSR_FRM)
         lift_set_x(l, insn->rd, read_rounding(l));
+    else if (insn->rs1 == 0 && insn->imm == RV_CSR_FFLAGS && is_quiet_comparison(l, insn, next))
+        quiet_comparison(l, insn, next);
     else if (insn->rs1 == 0 && insn->imm == RV_CSR_FFLAGS)
         lift_set_x(l, insn->rd, read_flags(l));
     else if (insn->rs1 == 0 && insn->imm == RV_CSR_FCSR)

@@ -88,6 +88,12 @@ enum lift_call { LIFT_CALLS(LIFT_CALL_ENUM) LIFT_CALL_COUNT };
 /* Lifts from l->pc to the unit's end. */
 void lift_trace(struct lifter *l);
 
+/* The instructions that follow the current one in memory, as far as the unit has room for them; how many they are. */
+unsigned lift_peek(struct lifter *l, struct rv_insn *insns, unsigned count);
+
+/* Takes the next of them into the current row's hands. */
+void lift_take(struct lifter *l, const struct rv_insn *insn);
+
 /* In a loop: before and after a branch to its head. Between them registers are as the head wants them. */
 void lift_loop_loosen(struct lifter *l);
 void lift_loop_tighten(struct lifter *l);
