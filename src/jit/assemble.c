@@ -60,7 +60,18 @@ ir_ref jit_raw(struct jit_assembler *as, ir_ref ref)
     if (ir_is_constant(ref))
         return ref;
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    return ins->op == IR_CANON && jit_is_idle(as, ref) ? ins->a : ref;
+    return (ins->op == IR_CANON || ins->op == IR_BOX) && jit_is_idle(as, ref) ? ins->a : ref;
+}
+
+ir_ref jit_unboxed(struct jit_assembler *as, ir_ref ref, enum ir_type type)
+{
+    return type == IR_F32 && ir_at(as->ir, ref)->op == IR_BOX ? jit_raw(as, ref) : ref;
+}
+
+ir_ref jit_operand(struct jit_assembler *as, ir_ref ref, enum ir_type type)
+{
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    return ins->op == IR_CANON && ins->type == type ? jit_raw(as, ref) : jit_unboxed(as, ref, type);
 }
 
 bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset)
@@ -405,7 +416,7 @@ static bool can_tell(struct jit_assembler *as, ir_ref ref, unsigned depth)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->reg != JIT_NO_REG || ins->spill || is_home(as, ins))
         return true;
-    if (ins->op == IR_CANON)
+    if (ins->op == IR_CANON || ins->op == IR_BOX)
         return can_tell(as, ins->a, depth);
     const struct ir_op_info *info = &ir_ops[ins->op];
     if (!depth || !(info->flags & IR_PURE) || info->result != IR_RESULT_I || info->a != IR_KIND_R ||
@@ -541,6 +552,8 @@ static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
         return ins->reg < JIT_FP ? p->fault->integer[ins->reg] : p->fault->fp[ins->reg - JIT_FP];
     if (ins->spill || is_home(as, ins))
         return *(const uint64_t *)((const char *)p->state_register + jit_home_offset(as, ins));
+    if (ins->op == IR_BOX)
+        return found_value(as, ins->a) | IR_BOXED;
     if (ins->op == IR_CANON)
         return ir_canonical((enum ir_type)ins->type, found_value(as, ins->a));
     /* Wanted for the sake of faults alone, or part of an address that the host computed as it went. */
@@ -579,7 +592,7 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
 static bool may_be_part(unsigned op)
 {
     return op == IR_ADD || op == IR_SHL || op == IR_SEXT32 || op == IR_ZEXT32 || op == IR_CANON ||
-           (op >= IR_EQ && op <= IR_GEU) || (op >= IR_FEQ && op <= IR_FLE);
+           op == IR_BOX || (op >= IR_EQ && op <= IR_GEU) || (op >= IR_FEQ && op <= IR_FLE);
 }
 
 /* Entry values that the operation reads, directly or through operands that are computed as part of it, get their pins

@@ -64,7 +64,7 @@ struct jit_assembler {
     uint64_t spills;       /* free spill slots */
     uint64_t unsettled[2]; /* slots whose value at this point may not yet have a place */
     uint64_t unsure[2];    /* the same for faults, which are content with values that can be computed again */
-    uint64_t sunk;         /* pinned slots that are settled with the value before CANON */
+    uint64_t sunk;         /* pinned slots that are settled with the value before CANON or BOX */
     uint64_t in_memory[2]; /* slots without a pin whose value somebody below may look for */
     uint64_t away;         /* pinned slots whose value at this point is not the entry's */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
@@ -103,8 +103,8 @@ struct jit_target {
     void (*load)(struct jit_assembler *as, unsigned reg, int32_t offset); /* 8 bytes of the CPU's state */
     void (*store)(struct jit_assembler *as, unsigned reg, int32_t offset);
     void (*store_constant)(struct jit_assembler *as, int64_t value, int32_t offset);
-    void (*canon)(struct jit_assembler *as, unsigned reg,
-                  enum ir_type type);                   /* in cold code: IR_CANON in place */
+    void (*finish)(struct jit_assembler *as, unsigned reg, enum ir_op op,
+                   enum ir_type type);                  /* in cold code, in place: CANON, BOX */
     void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT, BR and POLL */
     void (*loop)(struct jit_assembler *as);             /* LOOP */
     const uint8_t *(*entry)(struct jit_assembler *as);  /* ends the unit at its top; its exec address */
@@ -190,9 +190,13 @@ static inline bool jit_is_idle(struct jit_assembler *as, ir_ref ref)
     return ins->reg == JIT_NO_REG && ins->spill == 0;
 }
 
-/* The value before CANON, when CANON is not computed here. What arithmetic and comparisons make of a NaN does not depend on
- * which one it is. */
+/* The value before CANON or BOX, when that is not computed here. */
 ir_ref jit_raw(struct jit_assembler *as, ir_ref ref);
+
+/* The value that an operation of the type may read instead of this one: before BOX, for the low half is what it looks at, and
+ * before CANON, if it does not matter which NaN a NaN is. */
+ir_ref jit_unboxed(struct jit_assembler *as, ir_ref ref, enum ir_type type);
+ir_ref jit_operand(struct jit_assembler *as, ir_ref ref, enum ir_type type);
 
 /* Is the value in the CPU's state here and nowhere else, so that its user may read it there? */
 bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset);
@@ -218,11 +222,11 @@ enum jit_step_kind {
     JIT_STEP_STORE,
     JIT_STEP_CONSTANT,
     JIT_STEP_STORE_CONSTANT,
-    JIT_STEP_CANON, /* in place */
+    JIT_STEP_FINISH, /* CANON or BOX, in place */
 };
 struct jit_step {
     uint8_t kind, to, from; /* registers */
-    uint8_t type;           /* JIT_STEP_CANON: enum ir_type */
+    uint8_t op, type;       /* JIT_STEP_FINISH */
     int32_t offset;         /* of what is loaded or stored */
     int64_t constant;
 };

@@ -49,6 +49,13 @@ static const struct ir_ins *made_by(const struct fold *f, ir_ref ref, enum ir_op
     return ins->op == op ? ins : NULL;
 }
 
+/* The value before BOX, for who looks at the low half alone. */
+static ir_ref unboxed(const struct fold *f, ir_ref ref)
+{
+    const struct ir_ins *box = made_by(f, ref, IR_BOX);
+    return box ? box->a : ref;
+}
+
 static bool is_compare(unsigned op)
 {
     return op >= IR_EQ && op <= IR_GEU;
@@ -344,9 +351,12 @@ static ir_ref fold_extension(struct fold *f)
     if (f->op == IR_SEXT32 && unsigned_width_of_half(f->ir, f->a) < 32)
         return become(f, IR_ZEXT32, IR_I64, f->a, 0); /* which a host's 32-bit operation does by itself */
     if (inner->op == IR_BITS) {
-        const struct ir_ins *from = made_by(f, inner->a, IR_FROMBITS);
+        ir_ref low = unboxed(f, inner->a);
+        const struct ir_ins *from = made_by(f, low, IR_FROMBITS);
         if (from)
             return become(f, f->op, IR_I64, from->a, 0);
+        if (low != inner->a)
+            return become(f, f->op, IR_I64, ir_emit(f->ir, IR_BITS, IR_I64, low, 0), 0);
     }
     return KEEP;
 }
@@ -456,22 +466,21 @@ static ir_ref fold_canon(struct fold *f)
     if (inner->type != f->type)
         return KEEP;
     switch (inner->op) {
-    case IR_CANON:
+    case IR_CANON: return f->a;
     case IR_FMIN:
     case IR_FMAX:
     case IR_FROMW:
     case IR_FROMWU:
     case IR_FROML:
-    case IR_FROMLU: return f->a;
+    case IR_FROMLU: return f->type == IR_F32 ? become(f, IR_BOX, IR_F32, f->a, 0) : f->a;
     default: return KEEP;
     }
 }
 
-/* Whatever has a single-precision result has it boxed; what a function of the front end returns is not known. */
 static bool is_boxed(const struct fold *f, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(f->ir, ref);
-    return ins->type == IR_F32 && ir_ops[ins->op].result == IR_RESULT_F && ins->op != IR_CALLF;
+    return ins->op == IR_BOX || (ins->op == IR_CANON && ins->type == IR_F32);
 }
 
 static ir_ref fold_bits(struct fold *f)
@@ -483,7 +492,9 @@ static ir_ref fold_bits(struct fold *f)
 static ir_ref fold_from_bits(struct fold *f)
 {
     const struct ir_ins *inner = made_by(f, f->a, IR_BITS);
-    return inner && (f->type == IR_F64 || is_boxed(f, inner->a)) ? inner->a : KEEP;
+    if (!inner)
+        return KEEP;
+    return f->type == IR_F32 ? unboxed(f, inner->a) : inner->a;
 }
 
 /* Brings constants into the form that rules and back end expect: sign-extended in operations of 32 bits, counts of
@@ -566,6 +577,7 @@ static ir_ref fold_other(struct fold *f)
     switch (f->op) {
     case IR_SELECT: return fold_select(f);
     case IR_CANON: return fold_canon(f);
+    case IR_BOX: return is_boxed(f, f->a) ? f->a : KEEP;
     case IR_FSGNJ: return f->a == f->b ? f->a : KEEP;
     case IR_UNBOXED: return is_boxed(f, f->a) ? constant(f, 0) : KEEP;
     case IR_BITS: return fold_bits(f);

@@ -176,6 +176,9 @@ void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target);
  * use the two values. */
 bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t *result);
 
+/* What BOX sets. */
+#define IR_BOXED (UINT64_C(0xffffffff) << 32)
+
 /* The meaning of CANON. */
 uint64_t ir_canonical(enum ir_type type, uint64_t bits);
 

@@ -327,7 +327,8 @@ static uint64_t floating(struct run *r, const struct ir_ins *ins)
     case IR_FNMADD: return fused(r, ins);
     case IR_FMIN:
     case IR_FMAX: return extreme(type, a, value_of(r, ins->b), ins->op == IR_FMAX);
-    case IR_CANON: return is_nan(type, a) ? canonical(type) : a;
+    case IR_CANON: return ir_canonical(type, a);
+    case IR_BOX: return a | BOX;
     case IR_FSGNJ:
     case IR_FSGNJN:
     case IR_FSGNJX: return with_sign(ins, a, value_of(r, ins->b));

@@ -115,9 +115,10 @@ static void way_end(struct way *w)
         add_step(w->steps, w->last[i]);
 }
 
-static struct jit_step canon_step(struct jit_assembler *as, ir_ref canon, unsigned reg)
+static struct jit_step finish_step(struct jit_assembler *as, ir_ref ref, unsigned reg)
 {
-    return (struct jit_step){.kind = JIT_STEP_CANON, .to = (uint8_t)reg, .type = ir_at(as->ir, canon)->type};
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    return (struct jit_step){.kind = JIT_STEP_FINISH, .to = (uint8_t)reg, .op = ins->op, .type = ins->type};
 }
 
 /* The value is to be in the register. */
@@ -136,7 +137,7 @@ static void bring(struct way *w, ir_ref value, unsigned to)
     else
         add_load(w, to, jit_home_offset(as, ins));
     if (raw != value)
-        w->late[w->late_count++] = canon_step(as, value, to);
+        w->late[w->late_count++] = finish_step(as, value, to);
 }
 
 /* The value is to be in memory. */
@@ -154,7 +155,7 @@ static void put(struct way *w, ir_ref value, int32_t offset)
     struct jit_step store = {.kind = JIT_STEP_STORE, .from = ins->reg, .offset = offset};
     if (ins->reg != JIT_NO_REG) {
         if (raw != value)
-            add_step(w->steps, canon_step(as, value, ins->reg));
+            add_step(w->steps, finish_step(as, value, ins->reg));
         add_step(w->steps, store);
         return;
     }
@@ -163,7 +164,7 @@ static void put(struct way *w, ir_ref value, int32_t offset)
     w->last[w->last_count++] =
         (struct jit_step){.kind = JIT_STEP_LOAD, .to = store.from, .offset = jit_home_offset(as, ins)};
     if (raw != value)
-        w->last[w->last_count++] = canon_step(as, value, store.from);
+        w->last[w->last_count++] = finish_step(as, value, store.from);
     w->last[w->last_count++] = store;
 }
 
@@ -229,7 +230,7 @@ static void emit_step(struct jit_assembler *as, const struct jit_step *s)
     case JIT_STEP_STORE: t->store(as, s->from, s->offset); break;
     case JIT_STEP_CONSTANT: t->constant(as, s->to, s->constant); break;
     case JIT_STEP_STORE_CONSTANT: t->store_constant(as, s->constant, s->offset); break;
-    case JIT_STEP_CANON: t->canon(as, s->to, (enum ir_type)s->type); break;
+    case JIT_STEP_FINISH: t->finish(as, s->to, (enum ir_op)s->op, (enum ir_type)s->type); break;
     }
 }
 

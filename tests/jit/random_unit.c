@@ -220,6 +220,12 @@ static ir_ref address(struct builder *b)
                 ir_constant(b->ir, (int64_t)(o->window + (beyond ? o->window_size : 0))));
 }
 
+/* A value that may be seen as it is. */
+static void keep_float(struct builder *b, bool single, ir_ref ref)
+{
+    keep(b, single ? SINGLE : DOUBLE, single ? emit(b, IR_BOX, IR_F32, ref, 0) : ref);
+}
+
 static void memory(struct builder *b)
 {
     enum ir_op op = (enum ir_op)(IR_LDS8 + chance(b, IR_ACAS - IR_LDS8 + 1));
@@ -228,7 +234,7 @@ static void memory(struct builder *b)
     if (op <= IR_LD64)
         keep(b, WHOLE, emit(b, op, IR_I64, at, 0));
     else if (op == IR_LDF)
-        keep(b, narrow ? SINGLE : DOUBLE, emit(b, op, narrow ? IR_F32 : IR_F64, at, 0));
+        keep_float(b, narrow, emit(b, op, narrow ? IR_F32 : IR_F64, at, 0));
     else if (op <= IR_ST64)
         emit(b, op, IR_I64, at, op == IR_ST64 ? whole(b) : half(b));
     else if (op == IR_STF && narrow && b->pools[SINGLE].count)
@@ -264,7 +270,7 @@ static void float_arithmetic(struct builder *b, bool single)
     enum ir_op op = (enum ir_op)(IR_FADD + chance(b, IR_FMAX - IR_FADD + 1));
     ir_ref x = operand(b, single), y = operand(b, single), result;
     if (op == IR_FMIN || op == IR_FMAX) {
-        keep(b, single ? SINGLE : DOUBLE, emit(b, op, type, x, y));
+        keep_float(b, single, emit(b, op, type, x, y));
         return;
     }
     if (op == IR_FSQRT)
@@ -287,8 +293,8 @@ static void float_other(struct builder *b, bool single)
             keep(b, exact, emit(b, IR_CANON, type, choose(b, single ? RAW_SINGLE : RAW_DOUBLE), 0));
         break;
     case 1:
-        keep(b, exact,
-             emit(b, (enum ir_op)(IR_FSGNJ + chance(b, 3)), type, choose(b, exact), choose(b, exact)));
+        keep_float(b, single,
+                   emit(b, (enum ir_op)(IR_FSGNJ + chance(b, 3)), type, choose(b, exact), choose(b, exact)));
         break;
     case 2: {
         ir_ref holds =
@@ -300,14 +306,14 @@ static void float_other(struct builder *b, bool single)
     }
     case 3: keep(b, WHOLE, emit(b, IR_UNBOXED, IR_F32, choose(b, chance(b, 2) ? exact : DOUBLE), 0)); break;
     case 4: keep(b, WHOLE, emit(b, IR_BITS, IR_I64, choose(b, exact), 0)); break;
-    case 5: keep(b, exact, emit(b, IR_FROMBITS, type, single ? half(b) : whole(b), 0)); break;
+    case 5: keep_float(b, single, emit(b, IR_FROMBITS, type, single ? half(b) : whole(b), 0)); break;
     case 6:
         if (b->pools[SINGLE].count)
             keep(b, exact, emit(b, IR_CANON, type, emit(b, IR_FCVT, type, operand(b, !single), 0), 0));
         break;
     case 9: keep(b, WHOLE, emit(b, IR_GETFLAGS, IR_I64, 0, 0)); break;
     case 10: emit(b, IR_SETFLAGS, IR_I64, whole(b), 0); break;
-    case 7: keep(b, exact, emit(b, (enum ir_op)(IR_FROMW + chance(b, 4)), type, whole(b), 0)); break;
+    case 7: keep_float(b, single, emit(b, (enum ir_op)(IR_FROMW + chance(b, 4)), type, whole(b), 0)); break;
     default:
         keep(b, WHOLE, emit(b, (enum ir_op)(IR_TRUNCW + chance(b, 6)), type, operand(b, single), 0));
         break;
@@ -317,7 +323,7 @@ static void float_other(struct builder *b, bool single)
 static void floating(struct builder *b)
 {
     if (!b->pools[SINGLE].count)
-        keep(b, SINGLE, emit(b, IR_FROMBITS, IR_F32, half(b), 0));
+        keep_float(b, true, emit(b, IR_FROMBITS, IR_F32, half(b), 0));
     bool single = chance(b, 2);
     if (chance(b, 2))
         float_arithmetic(b, single);

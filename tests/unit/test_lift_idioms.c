@@ -239,18 +239,19 @@ static const struct idiom idioms[] = {
     {"single precision: what is loaded or made is boxed, what comes in is checked once",
      {INSN(FLW, .rd = FA4, .rs1 = A0), FP2(FADD_S, FA4, FA4, FA5), FP2(FMUL_S, FA4, FA4, FA5), ECALL},
      "pc 0x1000\n"
-     "v1 f32 ldf a0 for fa4\n"
-     "set fa4, v1\n"
+     "v1 f32 ldf a0\n"
+     "v2 f32 box v1 for fa4\n"
+     "set fa4, v2\n"
      "pc 0x1004\n"
-     "v4 f32 unboxed fa5\n"
-     "br v4 -> stop 4 0x1004\n"
-     "v6 f32 fadd v1, fa5\n"
-     "v7 f32 canon v6 for fa4\n"
+     "v5 f32 unboxed fa5\n"
+     "br v5 -> stop 4 0x1004\n"
+     "v7 f32 fadd v2, fa5\n"
+     "v8 f32 canon v7 for fa4\n"
      "nop\n"
      "pc 0x1008\n"
-     "v10 f32 fmul v7, fa5\n"
-     "v11 f32 canon v10 for fa4\n"
-     "set fa4, v11\n"
+     "v11 f32 fmul v8, fa5\n"
+     "v12 f32 canon v11 for fa4\n"
+     "set fa4, v12\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"a copy keeps what is known",

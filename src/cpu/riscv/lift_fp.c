@@ -50,6 +50,12 @@ static void set_f(struct lifter *l, unsigned number, enum ir_type type, ir_ref v
     l->boxed = type == IR_F32 ? l->boxed | bit : l->boxed & ~bit;
 }
 
+/* What the row's operation gives exactly. */
+static void set_exact(struct lifter *l, unsigned number, enum ir_type type, ir_ref value)
+{
+    set_f(l, number, type, type == IR_F32 ? lift_op(l, IR_BOX, IR_F32, value, 0) : value);
+}
+
 static void set_result(struct lifter *l, unsigned number, enum ir_type type, ir_ref raw)
 {
     set_f(l, number, type, lift_op(l, IR_CANON, type, raw, 0));
@@ -108,7 +114,7 @@ static void require_ordered(struct lifter *l, enum ir_type type, ir_ref value)
 {
     bool single = type == IR_F32;
     const struct ir_ins *ins = ir_at(l->ir, value);
-    ir_ref bits = lift_op(l, IR_BITS, IR_I64, ins->op == IR_CANON ? ins->a : value, 0);
+    ir_ref bits = lift_op(l, IR_BITS, IR_I64, ins->op == IR_CANON || ins->op == IR_BOX ? ins->a : value, 0);
     ir_ref magnitude = lift_op_k(l, IR_SHL, single ? IR_I32 : IR_I64, bits, 1);
     uint64_t infinity = single ? UINT64_C(0xff) << 24 : UINT64_C(0x7ff) << 53;
     lift_guard(l, lift_op(l, IR_LTU, single ? IR_I32 : IR_I64, lift_constant(l, infinity), magnitude));
@@ -170,7 +176,7 @@ ROW_FUNCTION(csr_write)
 
 ROW_FUNCTION(fp_load)
 {
-    set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
 }
 
 ROW_FUNCTION(fp_store)
@@ -204,7 +210,7 @@ ROW_FUNCTION(fp_to_bits)
 
 ROW_FUNCTION(fp_from_bits)
 {
-    set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_x(l, insn->rs1), 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_x(l, insn->rs1), 0));
 }
 
 ROW_FUNCTION(fp_from_half)
@@ -215,7 +221,7 @@ ROW_FUNCTION(fp_from_half)
 ROW_FUNCTION(fp_constant)
 {
     uint64_t value = row->type == IR_F32 ? fp_li_s(insn->rs1) : fp_li_d(insn->rs1);
-    set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_constant(l, value), 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_constant(l, value), 0));
 }
 
 /* ---- Arithmetic ---- */
@@ -267,7 +273,7 @@ ROW_FUNCTION(fp_sign)
 {
     ir_ref a = operand(l, insn->rs1, row->type), b = operand(l, insn->rs2, row->type);
     if (!is_copy(insn, row)) {
-        set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, a, b));
+        set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, a, b));
         return;
     }
     enum ir_type type = is_boxed(l, insn->rs1) ? IR_F32 : IR_F64;
@@ -282,7 +288,7 @@ ROW_FUNCTION(fp_extreme)
         require_number(l, row->type, a);
         require_number(l, row->type, b);
     }
-    set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, a, b));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, a, b));
 }
 
 ROW_FUNCTION(fp_compare)
@@ -339,7 +345,7 @@ ROW_FUNCTION(fp_round)
 {
     ir_ref mode = rounding_mode(l, insn);
     ir_ref whole = lift_call(l, row->detail, bits(l, insn->rs1), mode);
-    set_f(l, insn->rd, row->type, lift_op(l, IR_FROMBITS, row->type, whole, 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, IR_FROMBITS, row->type, whole, 0));
 }
 
 /* detail: is every result exact? */
@@ -347,7 +353,7 @@ ROW_FUNCTION(fp_from_int)
 {
     if (!row->detail && !rounds_as_host(l, insn))
         return;
-    set_f(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_x(l, insn->rs1), 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_x(l, insn->rs1), 0));
 }
 
 ROW_FUNCTION(fp_narrow)

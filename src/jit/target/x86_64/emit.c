@@ -510,8 +510,8 @@ static bool is_fp_compare(unsigned op)
 static void prepare_fp_test(struct jit_assembler *as, struct x86_test *t, const struct ir_ins *ins,
                             bool negate)
 {
-    t->a = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
-    t->b = jit_use(as, jit_raw(as, ins->b), JIT_FPS);
+    t->a = jit_use(as, jit_operand(as, ins->a, ins->type), JIT_FPS);
+    t->b = jit_use(as, jit_operand(as, ins->b, ins->type), JIT_FPS);
     t->equal_ordered = ins->op == IR_FEQ && !negate;
     t->unequal_or_unordered = ins->op == IR_FEQ && negate;
     if (ins->op != IR_FEQ) /* b compared with a: "above" is false when they are unordered */
@@ -770,7 +770,7 @@ const struct jit_target jit_target_host = {
     .load = load,
     .store = store,
     .store_constant = store_constant,
-    .canon = x86_canon_cold,
+    .finish = x86_finish_cold,
     .exit = x86_emit_exit,
     .loop = x86_emit_loop,
     .entry = x86_emit_entry,

@@ -68,7 +68,7 @@ struct x86_test x86_test_prepare(struct jit_assembler *as, ir_ref condition, ir_
 void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
 
 void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
-void x86_canon_cold(struct jit_assembler *as, unsigned reg, enum ir_type type);
+void x86_finish_cold(struct jit_assembler *as, unsigned reg, enum ir_op op, enum ir_type type);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 void x86_emit_loop(struct jit_assembler *as);

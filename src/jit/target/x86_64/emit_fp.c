@@ -17,7 +17,7 @@ static void copy(struct jit_assembler *as, unsigned to, unsigned from)
 static void emit_arithmetic(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins, unsigned byte)
 {
     uint32_t op = X86(prefix_of(ins), 1, byte);
-    ir_ref a = jit_raw(as, ins->a), b = jit_raw(as, ins->b);
+    ir_ref a = jit_operand(as, ins->a, ins->type), b = jit_operand(as, ins->b, ins->type);
     if (x86_has(as, X86_AVX)) {
         unsigned r = jit_def(as, ref, JIT_FPS);
         jit_share(as, r);
@@ -37,7 +37,7 @@ static void emit_sqrt(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     uint32_t op = X86(prefix_of(ins), 1, 0x51);
     unsigned r = jit_def(as, ref, JIT_FPS);
     jit_share(as, r);
-    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
+    unsigned ra = jit_use(as, jit_operand(as, ins->a, ins->type), JIT_FPS);
     if (x86_has(as, X86_AVX)) {
         x86_vex(as, op, r, ra, ra);
     } else {
@@ -53,9 +53,10 @@ static void emit_fused(struct jit_assembler *as, ir_ref ref, const struct ir_ins
     static const uint8_t opcodes[] = {0xa9, 0xab, 0xad, 0xaf};
     const struct ir_ins *pair = ir_at(as->ir, ins->b);
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
-    unsigned rb = jit_use(as, jit_raw(as, pair->a), JIT_FPS), rc = jit_use(as, jit_raw(as, pair->b), JIT_FPS);
+    unsigned rb = jit_use(as, jit_operand(as, pair->a, ins->type), JIT_FPS),
+             rc = jit_use(as, jit_operand(as, pair->b, ins->type), JIT_FPS);
     x86_vex(as, X86(0x66, 2, opcodes[ins->op - IR_FMADD]) | (ins->type == IR_F64 ? X86_W : 0), r, rb, rc);
-    jit_use_as(as, jit_raw(as, ins->a), r);
+    jit_use_as(as, jit_operand(as, ins->a, ins->type), r);
     jit_done(as);
 }
 
@@ -76,6 +77,11 @@ static void load_nan(struct jit_assembler *as, const struct ir_ins *ins, unsigne
     x86_sse_m(as, X86(0xf3, 1, 0x7e), r, 0, nan_of(as, ins));
 }
 
+static void box(struct jit_assembler *as, unsigned r)
+{
+    x86_sse_m(as, PS | 0x56, r, r, x86_constant_at(as, X86_BOX));
+}
+
 static void emit_canon(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     unsigned r = jit_def(as, ref, JIT_FPS);
@@ -85,13 +91,27 @@ static void emit_canon(struct jit_assembler *as, ir_ref ref, const struct ir_ins
     x86_cold_end(as);
     x86_jcc(as, X86_P, cold);
     compare(as, ins, r, r);
+    if (ins->type == IR_F32)
+        box(as, r);
     jit_use_as(as, ins->a, r);
     jit_done(as);
 }
 
-void x86_canon_cold(struct jit_assembler *as, unsigned reg, enum ir_type type)
+static void emit_box(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    unsigned r = jit_def(as, ref, JIT_FPS);
+    box(as, r);
+    jit_use_as(as, ins->a, r);
+    jit_done(as);
+}
+
+void x86_finish_cold(struct jit_assembler *as, unsigned reg, enum ir_op op, enum ir_type type)
 {
     const struct ir_ins ins = {.type = type};
+    if (type == IR_F32)
+        box(as, reg);
+    if (op == IR_BOX)
+        return;
     compare(as, &ins, reg, reg);
     uint8_t *number = x86_skip(as, X86_NP);
     load_nan(as, &ins, reg);
@@ -103,7 +123,8 @@ static void emit_min_max(struct jit_assembler *as, ir_ref ref, const struct ir_i
 {
     bool min = ins->op == IR_FMIN;
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
-    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS), rb = jit_use(as, jit_raw(as, ins->b), JIT_FPS);
+    unsigned ra = jit_use(as, jit_operand(as, ins->a, ins->type), JIT_FPS),
+             rb = jit_use(as, jit_operand(as, ins->b, ins->type), JIT_FPS);
     const uint8_t *back = jit_here(as), *equal = x86_cold_begin(as);
     copy(as, r, ra);
     x86_sse(as, PS | (min ? 0x56 : 0x54), r, r, rb); /* or, and: -0 wins, +0 wins */
@@ -134,17 +155,18 @@ static void emit_sign(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
 {
     struct x86_mem sign = x86_constant_at(as, ins->type == IR_F64 ? X86_SIGN64 : X86_SIGN32);
     struct x86_mem rest = x86_constant_at(as, ins->type == IR_F64 ? X86_REST64 : X86_REST32);
+    ir_ref a = jit_unboxed(as, ins->a, ins->type), b = jit_unboxed(as, ins->b, ins->type);
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
     if (ins->a == ins->b && ins->op != IR_FSGNJ) { /* negated, without a sign */
         if (ins->op == IR_FSGNJN)
             x86_sse_m(as, PS | 0x57, r, r, sign);
         else
             x86_sse_m(as, PS | 0x54, r, r, rest);
-        jit_use_as(as, ins->a, r);
+        jit_use_as(as, a, r);
         jit_done(as);
         return;
     }
-    unsigned rb = jit_use(as, ins->b, JIT_FPS), t = jit_temp(as, JIT_FPS);
+    unsigned rb = jit_use(as, b, JIT_FPS), t = jit_temp(as, JIT_FPS);
     x86_sse(as, PS | (ins->op == IR_FSGNJX ? 0x57 : 0x56), r, r, t);
     if (ins->op != IR_FSGNJX)
         x86_sse_m(as, PS | 0x54, r, r, rest);
@@ -153,7 +175,7 @@ static void emit_sign(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     else
         x86_sse_m(as, PS | 0x54, t, t, sign);
     copy(as, t, rb);
-    jit_use_as(as, ins->a, r);
+    jit_use_as(as, a, r);
     jit_done(as);
 }
 
@@ -166,17 +188,10 @@ static void emit_bits(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     jit_done(as);
 }
 
-static void box(struct jit_assembler *as, unsigned r)
-{
-    x86_sse_m(as, PS | 0x56, r, r, x86_constant_at(as, X86_BOX));
-}
-
 static void emit_from_bits(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     bool wide = ins->type == IR_F64;
     unsigned r = jit_def(as, ref, JIT_FPS);
-    if (!wide)
-        box(as, r);
     x86_sse(as, X86(0x66, 1, 0x6e) | (wide ? X86_W : 0), r, 0, jit_use(as, ins->a, JIT_INTEGERS));
     jit_done(as);
 }
@@ -192,19 +207,19 @@ static void emit_unboxed(struct jit_assembler *as, ir_ref ref, const struct ir_i
     jit_done(as);
 }
 
-/* What conversions leave of their destination: nothing of a double's, all ones above a single's. */
-static void clear(struct jit_assembler *as, unsigned r, bool ones)
+/* Conversions leave part of their destination as it was, and wait for it. */
+static void clear(struct jit_assembler *as, unsigned r)
 {
-    x86_sse(as, ones ? X86(0x66, 1, 0x76) : PS | 0x57, r, r, r);
+    x86_sse(as, PS | 0x57, r, r, r);
 }
 
 static void emit_convert(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     bool to_single = ins->type == IR_F32;
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
-    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
+    unsigned ra = jit_use(as, jit_operand(as, ins->a, to_single ? IR_F64 : IR_F32), JIT_FPS);
     x86_sse(as, X86(to_single ? 0xf2 : 0xf3, 1, 0x5a), r, r, ra);
-    clear(as, r, to_single);
+    clear(as, r);
     jit_done(as);
 }
 
@@ -215,11 +230,11 @@ static void emit_from_integer(struct jit_assembler *as, ir_ref ref, const struct
     if (ins->op == IR_FROMWU) {
         unsigned ra = jit_use(as, ins->a, JIT_INTEGERS), t = jit_temp(as, JIT_INTEGERS);
         x86_sse(as, op | X86_W, r, r, t);
-        clear(as, r, ins->type == IR_F32);
+        clear(as, r);
         x86_rr(as, X86_MOV, t, ra);
     } else {
         x86_sse(as, op | (ins->op == IR_FROMW ? 0 : X86_W), r, r, jit_use(as, ins->a, JIT_INTEGERS));
-        clear(as, r, ins->type == IR_F32);
+        clear(as, r);
     }
     jit_done(as);
 }
@@ -245,7 +260,7 @@ static void emit_from_unsigned(struct jit_assembler *as, ir_ref ref, const struc
     x86_sse(as, op, r, r, ra);
     x86_jcc(as, X86_S, large);
     x86_rr(as, X86_TEST | X86_W, ra, ra);
-    clear(as, r, ins->type == IR_F32);
+    clear(as, r);
     jit_done(as);
 }
 
@@ -257,7 +272,7 @@ static void emit_to_integer(struct jit_assembler *as, ir_ref ref, const struct i
     uint32_t width = wide ? X86_W : 0;
     int64_t largest = wide ? INT64_MAX : INT32_MAX;
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
-    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
+    unsigned ra = jit_use(as, jit_operand(as, ins->a, ins->type), JIT_FPS);
     const uint8_t *back = jit_here(as), *cold;
     if (!wide)
         x86_rr(as, X86(0, 0, 0x63) | X86_W, r, r);
@@ -291,7 +306,7 @@ static void emit_to_unsigned(struct jit_assembler *as, ir_ref ref, const struct 
     uint32_t width = is_double ? X86_W : 0;
     uint32_t convert = X86(prefix_of(ins), 1, 0x2c) | X86_W;
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
-    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS), t = jit_temp(as, JIT_INTEGERS);
+    unsigned ra = jit_use(as, jit_operand(as, ins->a, ins->type), JIT_FPS), t = jit_temp(as, JIT_INTEGERS);
     const uint8_t *back = jit_here(as), *cold;
     uint8_t *other = NULL;
     if (!wide)
@@ -409,6 +424,7 @@ void x86_emit_fp(struct jit_assembler *as, ir_ref ref)
     case IR_FMIN:
     case IR_FMAX: emit_min_max(as, ref, ins); break;
     case IR_CANON: emit_canon(as, ref, ins); break;
+    case IR_BOX: emit_box(as, ref, ins); break;
     case IR_FSGNJ:
     case IR_FSGNJN:
     case IR_FSGNJX: emit_sign(as, ref, ins); break;

@@ -81,8 +81,6 @@ static void emit_load_fp(struct jit_assembler *as, ir_ref ref, const struct ir_i
     unsigned r = jit_def(as, ref, JIT_FPS);
     jit_settle_fault(as);
     struct x86_mem m = x86_address(as, ins->a);
-    if (ins->type == IR_F32)
-        x86_sse_m(as, X86(0, 1, 0x56), r, r, x86_constant_at(as, X86_BOX));
     x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x10), r, 0, m);
     jit_done(as);
 }
@@ -115,7 +113,7 @@ static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
 static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
 {
     jit_settle_fault(as);
-    unsigned rv = jit_use(as, ins->b, JIT_FPS);
+    unsigned rv = jit_use(as, jit_unboxed(as, ins->b, ins->type), JIT_FPS);
     x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x11), rv, 0, x86_address(as, ins->a));
     jit_done(as);
 }
