@@ -385,18 +385,18 @@ static void hold_entries(struct jit_assembler *as, uint64_t slots)
         hold_pin(as, (unsigned)__builtin_ctzll(set));
 }
 
-void jit_settle(struct jit_assembler *as, bool rare)
+void jit_settle(struct jit_assembler *as, uint64_t unfinished)
 {
     uint64_t *unsettled = as->unsettled;
-    if (!rare) {
-        unsettled[0] |= as->sunk;
-        as->sunk = 0;
-    }
+    unsettled[0] |= as->sunk & ~unfinished;
+    as->sunk &= unfinished;
     if (!(unsettled[0] | unsettled[1]))
         return;
     hold_entries(as, unsettled[0]);
     for (uint64_t set = unsettled[0] & as->away; set; set &= set - 1) {
-        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)], raw = rare ? jit_raw(as, value) : value;
+        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)], raw = value;
+        if (set & -set & unfinished)
+            raw = jit_raw(as, value);
         if (raw != value)
             as->sunk |= set & -set;
         if (!ir_is_constant(raw))

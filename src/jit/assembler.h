@@ -166,9 +166,9 @@ static inline void jit_share(struct jit_assembler *as, unsigned reg)
     as->busy &= ~JIT_REG(reg);
 }
 
-/* The values of the slots at this point, each in a place where an exit can find it. Where the way out is rarely taken, NaNs
- * are made canonical on that way alone. */
-void jit_settle(struct jit_assembler *as, bool rare);
+/* The values of the slots at this point, each in a place where an exit can find it. Those of the pinned slots `unfinished` may be
+ * there without CANON and BOX, which the way out makes up for: for ways that are rarely taken. */
+void jit_settle(struct jit_assembler *as, uint64_t unfinished);
 
 /* The same for faults: each slot's value is somewhere, or jit_recover() can compute it from what is. So nothing is kept
  * or stored for the sake of faults alone. Called by operations that may fault, after jit_def() where the result is not

@@ -72,6 +72,7 @@ struct lift_loop {
     bool closed;                     /* the way leads back */
     bool nearest;                    /* the dynamic rounding mode is to nearest even */
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
+    uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
 };
 

@@ -107,7 +107,7 @@ static void require_at_head(struct lifter *l, unsigned number)
     const struct lift_loop *loop = l->loop;
     bool single = is_in(loop->raw_single, number);
     ir_ref bits = lift_op(l, IR_BITS, IR_I64, ir_get(l->ir, l->f_slot[number]), 0);
-    if (single || is_in(loop->boxed, number))
+    if (single || is_in(loop->boxed | loop->loose, number))
         lift_guard(l, lift_op_k(l, IR_NE, IR_I64, lift_op_k(l, IR_SAR, IR_I64, bits, 32), UINT64_MAX));
     if (!single && !is_in(loop->raw_double, number))
         return;
@@ -120,43 +120,60 @@ static void require_at_head(struct lifter *l, unsigned number)
     lift_guard(l, lift_op(l, IR_AND, IR_I64, nan, other));
 }
 
+/* Registers whose values are unfinished at the head. */
+static uint32_t unfinished(const struct lift_loop *loop)
+{
+    return loop->loose | loop->raw_single | loop->raw_double;
+}
+
+/* What finishes the register's value. */
+static ir_ref finish(struct lifter *l, unsigned number, ir_ref value)
+{
+    const struct lift_loop *loop = l->loop;
+    enum ir_type type = is_in(loop->raw_double, number) ? IR_F64 : IR_F32;
+    return lift_op(l, is_in(loop->loose, number) ? IR_BOX : IR_CANON, type, value, 0);
+}
+
 static void begin_loop(struct lifter *l)
 {
     const struct lift_loop *loop = l->loop;
-    uint32_t raw = loop->raw_single | loop->raw_double;
     ir_mark(l->ir, l->pc);
     require_nearest_at_head(l);
-    for (uint32_t set = loop->boxed | raw; set; set &= set - 1)
+    for (uint32_t set = loop->boxed | unfinished(loop); set; set &= set - 1)
         require_at_head(l, (unsigned)__builtin_ctz(set));
     ir_loop(l->ir);
-    for (uint32_t set = raw; set; set &= set - 1) {
-        unsigned slot = l->f_slot[__builtin_ctz(set)];
-        enum ir_type type = loop->raw_single & set & -set ? IR_F32 : IR_F64;
-        ir_set(l->ir, slot, lift_op(l, IR_CANON, type, ir_get(l->ir, slot), 0));
+    for (uint32_t set = unfinished(loop); set; set &= set - 1) {
+        unsigned number = (unsigned)__builtin_ctz(set), slot = l->f_slot[number];
+        ir_set(l->ir, slot, finish(l, number, ir_get(l->ir, slot)));
     }
-    l->boxed = loop->boxed | loop->raw_single;
+    l->boxed = loop->boxed | loop->loose | loop->raw_single;
 }
 
-/* The CANON that made the register's value, or NULL. */
-static const struct ir_ins *canon_of(const struct lifter *l, unsigned number)
+/* Which set the register would belong to for its value; NULL: that is finished. */
+static uint32_t *set_of(const struct lifter *l, unsigned number, const struct ir_ins **last)
 {
+    struct lift_loop *loop = l->loop;
     ir_ref value = l->ir->value[l->f_slot[number]];
     if (!value || ir_is_constant(value))
         return NULL;
-    const struct ir_ins *ins = ir_at(l->ir, value);
-    return ins->op == IR_CANON ? ins : NULL;
+    const struct ir_ins *ins = *last = ir_at(l->ir, value);
+    if (ins->op == IR_BOX)
+        return &loop->loose;
+    if (ins->op != IR_CANON)
+        return NULL;
+    return ins->type == IR_F32 ? &loop->raw_single : &loop->raw_double;
 }
 
 /* What the way as any unit has it shows. */
 static void collect(struct lifter *l)
 {
-    struct lift_loop *loop = l->loop;
-    loop->boxed |= l->asked;
-    loop->nearest |= l->nearest;
+    const struct ir_ins *last;
+    l->loop->boxed |= l->asked;
+    l->loop->nearest |= l->nearest;
     for (unsigned i = 0; i < 32; i++) {
-        const struct ir_ins *canon = canon_of(l, i);
-        if (canon)
-            *(canon->type == IR_F32 ? &loop->raw_single : &loop->raw_double) |= bit_of(i);
+        uint32_t *set = set_of(l, i, &last);
+        if (set)
+            *set |= bit_of(i);
     }
 }
 
@@ -168,14 +185,17 @@ void lift_loop_loosen(struct lifter *l)
         return;
     }
     loop->boxed &= l->boxed;
-    for (uint32_t set = loop->raw_single | loop->raw_double; set; set &= set - 1) {
+    for (uint32_t set = unfinished(loop); set; set &= set - 1) {
         unsigned number = (unsigned)__builtin_ctz(set);
-        uint32_t *raw = loop->raw_single & bit_of(number) ? &loop->raw_single : &loop->raw_double;
-        const struct ir_ins *canon = canon_of(l, number);
-        if (canon && canon->type == (raw == &loop->raw_single ? IR_F32 : IR_F64))
-            ir_set(l->ir, l->f_slot[number], canon->a);
-        else
-            *raw &= ~bit_of(number);
+        const struct ir_ins *last;
+        const uint32_t *own = set_of(l, number, &last);
+        if (own && is_in(*own, number)) {
+            ir_set(l->ir, l->f_slot[number], last->a);
+            continue;
+        }
+        loop->loose &= ~bit_of(number);
+        loop->raw_single &= ~bit_of(number);
+        loop->raw_double &= ~bit_of(number);
     }
 }
 
@@ -188,10 +208,9 @@ static ir_ref value_before(struct ir *ir, unsigned slot)
 
 void lift_loop_tighten(struct lifter *l)
 {
-    struct lift_loop *loop = l->loop;
     if (!l->shaped)
         return;
-    for (uint32_t set = loop->raw_single | loop->raw_double; set; set &= set - 1) {
+    for (uint32_t set = unfinished(l->loop); set; set &= set - 1) {
         unsigned slot = l->f_slot[__builtin_ctz(set)];
         ir_set(l->ir, slot, value_before(l->ir, slot));
     }
@@ -215,30 +234,35 @@ static void lift_round(struct lifter *l)
 
 static void forget_facts(struct lift_loop *loop)
 {
-    loop->boxed = loop->raw_single = loop->raw_double = 0;
+    loop->boxed = loop->loose = loop->raw_single = loop->raw_double = 0;
     loop->nearest = false;
+}
+
+/* Each register is in one set, and has a pin. */
+static void settle_facts(struct lift_loop *loop)
+{
+    uint32_t pinned = 0;
+    for (unsigned i = 0; i < 32; i++)
+        if (loop->f_slot[i] < loop->machine.pin_count)
+            pinned |= bit_of(i);
+    loop->raw_double &= pinned;
+    loop->raw_single &= pinned & ~loop->raw_double;
+    loop->loose &= pinned & ~(loop->raw_single | loop->raw_double);
+    loop->boxed &= pinned & ~unfinished(loop);
 }
 
 /* Lifts the loop until what was taken to hold at its head does. Facts become fewer from round to round. */
 static void shape(struct lifter *l)
 {
-    struct lift_loop *loop = l->loop;
-    uint32_t boxed, single, dbl;
+    const struct lift_loop *loop = l->loop;
+    uint32_t boxed, not_finished;
     l->shaped = true;
-    loop->boxed &= ~(loop->raw_single | loop->raw_double);
-    loop->raw_single &= ~loop->raw_double;
-    for (unsigned i = 0; i < 32; i++)
-        if (loop->f_slot[i] >= loop->machine.pin_count) {
-            loop->boxed &= ~bit_of(i);
-            loop->raw_single &= ~bit_of(i);
-            loop->raw_double &= ~bit_of(i);
-        }
+    settle_facts(l->loop);
     do {
         boxed = loop->boxed;
-        single = loop->raw_single;
-        dbl = loop->raw_double;
+        not_finished = unfinished(loop);
         lift_round(l);
-    } while (boxed != loop->boxed || single != loop->raw_single || dbl != loop->raw_double);
+    } while (boxed != loop->boxed || not_finished != unfinished(loop));
 }
 
 bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
@@ -271,7 +295,7 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
     count_uses(ir, uses);
     bool shared = share_pins(loop, uses, IR_I64);
     shared |= share_pins(loop, uses, IR_F64);
-    bool facts = loop->boxed | loop->raw_single | loop->raw_double;
+    bool facts = loop->boxed | unfinished(loop);
     if (!shared && !facts && !loop->nearest)
         return false;
     shape(&l);

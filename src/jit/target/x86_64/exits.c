@@ -104,6 +104,9 @@ static const uint8_t *side_stub(struct jit_assembler *as, const struct jit_steps
     return stub;
 }
 
+/* All slots, of a way that is rarely taken: jit_settle(). */
+static const uint64_t rare = ~UINT64_C(0);
+
 /* ---- Ways back in a loop ---- */
 
 static bool leads_back(const struct jit_assembler *as, const struct ir_exit *exit)
@@ -157,7 +160,7 @@ static void find_way(struct jit_assembler *as, const struct ir_exit *exit, struc
 static void emit_poll_alone(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
-    jit_settle(as, true);
+    jit_settle(as, rare);
     if (as->ir->loop)
         jit_way_out(as, &steps);
     else
@@ -188,7 +191,7 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
 {
     struct jit_steps steps;
     bool back = leads_back(as, exit);
-    jit_settle(as, !exit->poll && !back); /* what leads back is often taken */
+    jit_settle(as, exit->poll || back ? 0 : rare); /* what leads back is often taken */
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     find_way(as, exit, &steps);
     uint64_t pc = exit->poll || exit->count ? ir_pc_of(as->ir, ref) : 0;
@@ -314,7 +317,7 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     bool plain_return = exit->kind == IR_EXIT_RETURN && returns;
     bool indirect = exit->kind == IR_EXIT_INDIRECT || exit->kind == IR_EXIT_INDIRECT_CALL ||
                     (exit->kind == IR_EXIT_RETURN && !returns);
-    jit_settle(as, false);
+    jit_settle(as, 0);
     if (indirect && !ir_is_constant(ins->b))
         jit_place(as, ins->b);
     jit_claim_pins(as);
@@ -343,12 +346,26 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     as->busy = 0;
 }
 
+/* The pinned slots whose values at the unit's end are not those at the way back before it. */
+static uint64_t set_behind_way_back(const struct jit_assembler *as)
+{
+    const struct ir *ir = as->ir;
+    unsigned branch = ir->count;
+    while (branch-- && ir->ins[branch].op != IR_BR)
+        continue;
+    uint64_t behind = 0;
+    for (unsigned slot = 0; slot < ir->machine->pin_count; slot++)
+        if (ir->slot[slot] > IR_BASE + branch)
+            behind |= UINT64_C(1) << slot;
+    return behind;
+}
+
 /* The loop goes round here, or is over: as rare as other ways out of it. */
 static void emit_loop_end(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
     bool back = leads_back(as, exit);
-    jit_settle(as, !back);
+    jit_settle(as, back ? 0 : set_behind_way_back(as));
     find_way(as, exit, &steps);
     x86_jmp(as, back ? jit_here(as) : side_stub(as, &steps, exit));
     if (back) {
