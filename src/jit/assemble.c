@@ -705,9 +705,8 @@ void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thun
         *result = (struct jit_result){.room = room};
         return;
     }
-    const uint8_t *entry = as->target->entry(as);
     *result = (struct jit_result){.room = {as->cold, as->hot, room.to_exec},
-                                  .entry = entry,
+                                  .entry = jit_here(as),
                                   .site_count = as->site_count,
                                   .sites = as->sites};
 }
@@ -741,7 +740,6 @@ void jit_put(struct jit_assembler *as, const uint8_t *bytes, unsigned size)
         return;
     }
     as->left -= size;
-    as->last_size = size;
     if (as->in_cold) {
         memcpy(as->cold, bytes, size);
         as->cold += size;

@@ -42,7 +42,6 @@ struct jit_assembler {
     ptrdiff_t hot_exec, cold_exec; /* what to add for the address of execution */
     unsigned left;                 /* bytes that may still be written */
     bool in_cold;
-    unsigned last_size; /* bytes of the latest instruction */
 
     uint32_t free;    /* registers that hold nothing here */
     uint32_t busy;    /* of the operation under way */
@@ -81,7 +80,6 @@ struct jit_target {
     void (*store)(struct jit_assembler *as, unsigned reg, int32_t offset);
     void (*store_constant)(struct jit_assembler *as, int64_t value, int32_t offset);
     void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT and BR */
-    const uint8_t *(*entry)(struct jit_assembler *as);  /* ends the unit at its top; its exec address */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
 extern const struct jit_target jit_target_host;

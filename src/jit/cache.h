@@ -81,7 +81,8 @@ void jit_cache_tie(struct jit_cache *cache, uint64_t number, struct jit_unit *un
 /* Without the lock, async-signal-safe: is it an address of execution of ours? */
 bool jit_cache_holds(const struct jit_cache *cache, const void *exec);
 
-/* The unit, dead or alive, whose code is at the address; NULL when it is shared code or nothing. */
+/* The unit, dead or alive, whose code is at the address; NULL when it is shared code or nothing. With the lock; or without,
+ * async-signal-safe, by a hart that is at the address. */
 struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec);
 
 struct jit_cache_stats {

@@ -82,7 +82,6 @@ struct ir_exit {
     uint8_t kind;   /* enum ir_exit_kind */
     uint8_t reason; /* IR_EXIT_STOP */
     uint8_t check;  /* IR_EXIT_CALL, _INDIRECT_CALL, _RETURN: slot with the return address */
-    bool poll;      /* looks first whether the engine is asked to stop: on every way that may form a loop */
 };
 
 /* A piece of guest state: 8 bytes in the CPU's state, at `offset` from where the back end's state register points. */

@@ -3,6 +3,11 @@
  * While translated code runs, one host register points to the CPU's state (the front end's structure, which embeds a
  * struct jit_state), pinned slots are in their registers and the stack pointer is the CPU's return stack.
  *
+ * Nothing in translated code looks whether it is to stop. Who wants that sets `pending` and interrupts the thread; its
+ * handler lets the code go on instruction by instruction to the next entry of a unit, where all slots are home, and from
+ * there to the `poll` thunk. Shared code that a handler cannot step through (a call of the front end's functions, the way
+ * in) looks at `pending` and traps.
+ *
  * Threads: a state belongs to the thread that runs it. Lifetime: embedded in its CPU. */
 #ifndef JIT_MACHINE_H
 #define JIT_MACHINE_H
@@ -21,7 +26,7 @@ struct jit_jump {
 enum jit_reason {
     JIT_LINK,   /* the exit of link number `value` goes to a unit that it was not yet tied to */
     JIT_LOOKUP, /* goes on at pc `value` */
-    JIT_POLL,   /* was asked to stop; goes on at pc `value` */
+    JIT_POLL,   /* was asked to stop, and has come to a unit's entry; goes on at pc `value` */
     JIT_FAULT,  /* a memory access faulted: struct jit_fault says where */
     JIT_STOP,   /* + the reason of an IR_EXIT_STOP; `value` is its pc */
 };

@@ -151,12 +151,32 @@ void jit_run(struct hart *hart)
 
 /* ---- For the host's signal handler ---- */
 
+/* At a unit's entry, where all slots are home, the hart can leave by the thunk. False: the interrupted pc is none. */
+HOST_NO_TSAN static bool leave_from_entry(struct hart *hart, const uint8_t *thunk, void *ucontext)
+{
+    const void *pc = (const void *)host_context_pc(ucontext);
+    if (!translator_entry_pc(code_translator(hart->code), pc, &hart->jit.value))
+        return false;
+    host_context_set_pc(ucontext, thunk);
+    return true;
+}
+
+HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
+{
+    const struct translator *translator = code_translator(hart->code);
+    bool inside = translator && translator_holds(translator, (const void *)host_context_pc(ucontext));
+    host_context_set_step(ucontext,
+                          inside && !leave_from_entry(hart, translator_thunks(translator)->poll, ucontext));
+}
+
 HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
 {
     const struct translator *translator = code_translator(hart->code);
     const void *pc = (const void *)host_context_pc(ucontext);
     if (!translator || !translator_holds(translator, pc))
         return false;
+    if (jit_is_buried(pc) && leave_from_entry(hart, translator_thunks(translator)->buried, ucontext))
+        return true;
     host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
     if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP])) {
         host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */

@@ -37,22 +37,6 @@ static bool is_lifted(const struct lifter *l, uint64_t pc)
     return false;
 }
 
-/* Must the way to the unit at `target` look for a request to stop? A way that goes round from unit to unit comes back to its lowest
- * pc once a round: it is enough to look where a unit leads to its own pc or a lower one. Where it comes back there by a return, it
- * called from there before, or the return stack runs out, which looks too: a call leads to where it returns to as well. */
-static bool may_loop(const struct lifter *l, uint64_t target)
-{
-    return target <= l->ir->pc;
-}
-
-/* Looking once on the way through a unit is enough: what comes later comes only after it. */
-static bool poll(struct lifter *l, bool wanted)
-{
-    bool first = wanted && !l->polls;
-    l->polls |= wanted;
-    return first;
-}
-
 static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
 {
     ir_leave(l->ir, exit, target);
@@ -61,7 +45,7 @@ static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
 
 static void leave_go(struct lifter *l, uint64_t target)
 {
-    leave(l, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))}, 0);
+    leave(l, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target}, 0);
 }
 
 void lift_leave_stop(struct lifter *l, enum lift_stop reason)
@@ -112,11 +96,8 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
     lift_set_x(l, rd, lift_constant(l, return_pc));
     if (rd == LIFT_RA)
         leave(l,
-              (struct ir_exit){.kind = IR_EXIT_CALL,
-                               .pc = target,
-                               .return_pc = return_pc,
-                               .check = lift_x_slot[LIFT_RA],
-                               .poll = poll(l, may_loop(l, MIN(target, return_pc)))},
+              (struct ir_exit){
+                  .kind = IR_EXIT_CALL, .pc = target, .return_pc = return_pc, .check = lift_x_slot[LIFT_RA]},
               0);
     else
         leave_go(l, target);
@@ -143,7 +124,7 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
         return;
     }
     lift_set_x(l, insn->rd, lift_constant(l, return_pc));
-    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT, .poll = poll(l, true)};
+    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT};
     if (insn->rd == LIFT_RA) {
         exit.kind = IR_EXIT_INDIRECT_CALL;
         exit.return_pc = return_pc;
@@ -157,9 +138,8 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
     uint64_t target = l->pc + (uint64_t)(int64_t)insn->imm;
     ir_ref taken = lift_op(l, row->op, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
     if (!ir_is_constant(taken)) {
-        ir_branch(l->ir, taken,
-                  (struct ir_exit){.kind = IR_EXIT_GO, .pc = target, .poll = poll(l, may_loop(l, target))});
-        if (may_loop(l, target))
+        ir_branch(l->ir, taken, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target});
+        if (target <= l->ir->pc)
             leave_go(l, l->next); /* what follows a loop is another unit: registers are the loop's */
     } else if (ir_constant_value(l->ir, taken))
         follow(l, target);

@@ -685,6 +685,5 @@ const struct jit_target jit_target_host = {
     .store = store,
     .store_constant = store_constant,
     .exit = x86_emit_exit,
-    .entry = x86_emit_entry,
     .thunks = x86_make_thunks,
 };

@@ -60,7 +60,6 @@ void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
 void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
-const uint8_t *x86_emit_entry(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
 
