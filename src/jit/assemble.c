@@ -17,7 +17,7 @@ struct jit_probe {
 
 static bool is_pinned_get(const struct jit_assembler *as, ir_ref ref)
 {
-    return ref >= IR_BASE && ref < IR_BASE + as->machine->ir.pin_count;
+    return ref - (unsigned)IR_BASE < as->ir->machine->pin_count;
 }
 
 static unsigned slot_of_get(ir_ref ref)
@@ -44,16 +44,34 @@ static int32_t spill_offset(const struct jit_assembler *as, unsigned spill)
            (int32_t)(offsetof(struct jit_state, spills) + (spill - 1) * sizeof(uint64_t));
 }
 
-/* Is the value in its slot's memory throughout the unit? */
-static bool stays_home(const struct jit_assembler *as, const struct ir_ins *ins)
+/* Is the value in its slot's memory at this point and everywhere above? */
+static bool is_home(const struct jit_assembler *as, const struct ir_ins *ins)
 {
-    return ins->op == IR_GET && !as->ir->slot[ins->a];
+    return ins->op == IR_GET && !as->value[ins->a];
 }
 
-/* Where a value without a register is. */
-static int32_t home_offset(const struct jit_assembler *as, const struct ir_ins *ins)
+int32_t jit_home_offset(const struct jit_assembler *as, const struct ir_ins *ins)
 {
-    return ins->spill ? spill_offset(as, ins->spill) : as->machine->ir.slots[ins->a].offset;
+    return ins->spill ? spill_offset(as, ins->spill) : as->ir->machine->slots[ins->a].offset;
+}
+
+ir_ref jit_raw(struct jit_assembler *as, ir_ref ref)
+{
+    if (ir_is_constant(ref))
+        return ref;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    return ins->op == IR_CANON && jit_is_idle(as, ref) ? ins->a : ref;
+}
+
+bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset)
+{
+    if (ir_is_constant(ref))
+        return false;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg != JIT_NO_REG || !(ins->spill || is_home(as, ins)))
+        return false;
+    *offset = jit_home_offset(as, ins);
+    return true;
 }
 
 /* ---- Registers ---- */
@@ -120,9 +138,9 @@ static void spill(struct jit_assembler *as, unsigned reg)
 {
     ir_ref ref = as->held[reg];
     struct ir_ins *ins = ir_at(as->ir, ref);
-    if (!ins->spill && !stays_home(as, ins))
+    if (!ins->spill && !is_home(as, ins))
         ins->spill = (uint8_t)take_spill(as);
-    as->target->load(as, reg, home_offset(as, ins));
+    as->target->load(as, reg, jit_home_offset(as, ins));
     release(as, reg);
 }
 
@@ -327,7 +345,8 @@ void jit_done(struct jit_assembler *as)
 
 /* ---- The state at a point ---- */
 
-void jit_place(struct jit_assembler *as, ir_ref ref)
+/* `hint` is the value whose hint counts. */
+static void place(struct jit_assembler *as, ir_ref ref, ir_ref hint)
 {
     struct ir_ins *ins = ir_at(as->ir, ref);
     if (is_pinned_get(as, ref)) {
@@ -336,31 +355,85 @@ void jit_place(struct jit_assembler *as, ir_ref ref)
     }
     if (ins->reg != JIT_NO_REG || ins->spill)
         return;
-    unsigned reg = pick_free(as, class_of(as, ref) & ~as->written, hint_pin(as, ref));
+    unsigned reg = pick_free(as, class_of(as, ref) & ~as->written, hint_pin(as, hint));
     if (reg != JIT_NO_REG)
         hold(as, reg, ref);
     else
         ins->spill = (uint8_t)take_spill(as);
 }
 
-void jit_settle(struct jit_assembler *as)
+void jit_place(struct jit_assembler *as, ir_ref ref)
 {
-    uint64_t *unsettled = as->unsettled, pinned = (UINT64_C(1) << as->machine->ir.pin_count) - 1;
+    place(as, ref, ref);
+}
+
+/* Entry values first: each has its pin, which another value must not take. */
+static void hold_entries(struct jit_assembler *as, uint64_t slots)
+{
+    for (uint64_t set = slots & as->pinned & ~as->away; set; set &= set - 1)
+        hold_pin(as, (unsigned)__builtin_ctzll(set));
+}
+
+void jit_settle(struct jit_assembler *as, bool rare)
+{
+    uint64_t *unsettled = as->unsettled;
+    if (!rare) {
+        unsettled[0] |= as->sunk;
+        as->sunk = 0;
+    }
     if (!(unsettled[0] | unsettled[1]))
         return;
-    for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(set);
-        if (as->value[slot] == IR_BASE + slot)
-            hold_pin(as, slot);
+    hold_entries(as, unsettled[0]);
+    for (uint64_t set = unsettled[0] & as->away; set; set &= set - 1) {
+        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)], raw = rare ? jit_raw(as, value) : value;
+        if (raw != value)
+            as->sunk |= set & -set;
+        if (!ir_is_constant(raw))
+            place(as, raw, value);
     }
-    for (uint64_t set = unsettled[0] & pinned; set; set &= set - 1) {
-        ir_ref value = as->value[(unsigned)__builtin_ctzll(set)];
-        if (!ir_is_constant(value))
-            jit_place(as, value);
-    }
-    as->in_memory[0] |= unsettled[0] & ~pinned;
+    as->in_memory[0] |= unsettled[0] & ~as->pinned;
     as->in_memory[1] |= unsettled[1];
-    unsettled[0] = unsettled[1] = 0;
+    for (unsigned i = 0; i < 2; i++)
+        unsettled[i] = as->unsure[i] = 0;
+}
+
+/* Can jit_recover() tell the value at this point? Once it can, it can everywhere above, where the value exists. */
+static bool can_tell(struct jit_assembler *as, ir_ref ref, unsigned depth)
+{
+    if (ir_is_constant(ref))
+        return true;
+    const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ins->reg != JIT_NO_REG || ins->spill || is_home(as, ins))
+        return true;
+    if (ins->op == IR_CANON)
+        return can_tell(as, ins->a, depth);
+    const struct ir_op_info *info = &ir_ops[ins->op];
+    if (!depth || !(info->flags & IR_PURE) || info->result != IR_RESULT_I || info->a != IR_KIND_R ||
+        !ir_can_evaluate(ins->op))
+        return false;
+    return can_tell(as, ins->a, depth - 1) && (info->b != IR_KIND_R || can_tell(as, ins->b, depth - 1));
+}
+
+static void settle_fault_slot(struct jit_assembler *as, unsigned slot)
+{
+    const unsigned depth = 3;
+    ir_ref value = as->value[slot];
+    if (can_tell(as, value, depth))
+        return;
+    if (slot < as->ir->machine->pin_count)
+        place(as, jit_raw(as, value), value);
+    else
+        as->in_memory[slot / 64] |= UINT64_C(1) << slot % 64;
+}
+
+void jit_settle_fault(struct jit_assembler *as)
+{
+    hold_entries(as, as->unsure[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        for (uint64_t set = as->unsure[i]; set; set &= set - 1)
+            settle_fault_slot(as, 64 * i + (unsigned)__builtin_ctzll(set));
+        as->unsure[i] = 0;
+    }
 }
 
 /* The slot's value, which is wanted in the pin from this point down, is somewhere else above it. */
@@ -377,15 +450,14 @@ static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
     if (ins->reg != JIT_NO_REG)
         as->target->move(as, pin, ins->reg);
     else
-        as->target->load(as, pin, home_offset(as, ins));
+        as->target->load(as, pin, jit_home_offset(as, ins));
 }
 
 void jit_claim_pins(struct jit_assembler *as)
 {
-    for (unsigned slot = 0; slot < as->machine->ir.pin_count; slot++) {
-        ir_ref value = as->value[slot];
-        unsigned pin = as->slot_pin[slot];
-        if (!(as->free & ~as->busy & JIT_REG(pin)) || value == IR_BASE + slot)
+    for (uint64_t set = as->away & ~as->sunk; set; set &= set - 1) {
+        unsigned pin = as->slot_pin[__builtin_ctzll(set)];
+        if (!(as->free & ~as->busy & JIT_REG(pin)))
             continue;
         as->held[pin] = JIT_CLAIM;
         as->free &= ~JIT_REG(pin);
@@ -397,7 +469,7 @@ void jit_claim_pins(struct jit_assembler *as)
 /* A slot in memory gets its value where it is set, if somebody may look. */
 static void store_set(struct jit_assembler *as, unsigned slot, ir_ref value)
 {
-    int32_t offset = as->machine->ir.slots[slot].offset;
+    int32_t offset = as->ir->machine->slots[slot].offset;
     uint64_t bit = UINT64_C(1) << slot % 64;
     if (!(as->in_memory[slot / 64] & bit))
         return;
@@ -432,109 +504,29 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
 {
     unsigned slot = ins->a;
     ir_ref before = ins->prev;
-    bool pinned = slot < as->machine->ir.pin_count;
+    bool pinned = slot < as->ir->machine->pin_count;
     if (pinned)
         fill_set(as, slot, ins->b);
     else
         store_set(as, slot, ins->b);
     if (before && ir_at(as->ir, before)->op == IR_SET)
         before = ir_at(as->ir, before)->b;
+    uint64_t bit = UINT64_C(1) << slot % 64;
     as->value[slot] = before;
-    if (before)
-        as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
-    if (pinned && before == IR_BASE + slot && as->held[as->slot_pin[slot]] != before)
-        as->avoid |= JIT_REG(as->slot_pin[slot]);
-}
-
-/* ---- The way home ---- */
-
-static void add_step(struct jit_steps *steps, struct jit_step step)
-{
-    steps->step[steps->count++] = step;
-}
-
-/* Moves that are to happen at once, as a sequence: a destination is written when no other move reads it any more;
- * what is left then is cycles, which swaps resolve. */
-static void order_moves(struct jit_step *moves, unsigned count, struct jit_steps *steps)
-{
-    while (count) {
-        uint32_t sources = 0;
-        unsigned kept = 0;
-        for (unsigned i = 0; i < count; i++)
-            sources |= JIT_REG(moves[i].from);
-        for (unsigned i = 0; i < count; i++) {
-            if (sources & JIT_REG(moves[i].to))
-                moves[kept++] = moves[i];
-            else
-                add_step(steps, moves[i]);
-        }
-        if (kept == count) {
-            struct jit_step swap = moves[--count];
-            swap.kind = JIT_STEP_SWAP;
-            add_step(steps, swap);
-            kept = 0;
-            for (unsigned i = 0; i < count; i++) {
-                if (moves[i].from == swap.to)
-                    moves[i].from = swap.from;
-                else if (moves[i].from == swap.from)
-                    moves[i].from = swap.to;
-                if (moves[i].from != moves[i].to)
-                    moves[kept++] = moves[i];
-            }
-        }
-        count = kept;
+    if (pinned)
+        as->sunk &= ~(UINT64_C(1) << slot);
+    if (before) {
+        as->unsettled[slot / 64] |= bit;
+        as->unsure[slot / 64] |= bit;
     }
-}
-
-/* Sorts a pin's (or the target register's) value to the moves between registers or to those that come after them. */
-static void bring(struct jit_assembler *as, ir_ref value, unsigned to, struct jit_step *moves,
-                  unsigned *move_count, struct jit_step *late, unsigned *late_count)
-{
-    if (ir_is_constant(value)) {
-        late[(*late_count)++] = (struct jit_step){
-            .kind = JIT_STEP_CONSTANT, .to = (uint8_t)to, .constant = ir_constant_value(as->ir, value)};
+    if (!pinned)
         return;
+    as->away |= bit;
+    if (before == IR_BASE + slot) {
+        as->away &= ~bit;
+        if (as->held[as->slot_pin[slot]] != before)
+            as->avoid |= JIT_REG(as->slot_pin[slot]);
     }
-    const struct ir_ins *ins = ir_at(as->ir, value);
-    if (ins->reg == JIT_NO_REG)
-        late[(*late_count)++] =
-            (struct jit_step){.kind = JIT_STEP_LOAD, .to = (uint8_t)to, .from_offset = home_offset(as, ins)};
-    else if (ins->reg != to)
-        moves[(*move_count)++] =
-            (struct jit_step){.kind = JIT_STEP_MOVE, .to = (uint8_t)to, .from = ins->reg};
-}
-
-void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps)
-{
-    const struct ir_machine *m = &as->machine->ir;
-    struct jit_step moves[JIT_REGS], late[JIT_REGS];
-    unsigned move_count = 0, late_count = 0;
-    steps->count = 0;
-    for (unsigned slot = 0; slot < m->pin_count; slot++)
-        if (as->value[slot] != IR_BASE + slot && !(as->claimed & JIT_REG(as->slot_pin[slot])))
-            bring(as, as->value[slot], as->slot_pin[slot], moves, &move_count, late, &late_count);
-    if (target)
-        bring(as, target, target_reg, moves, &move_count, late, &late_count);
-    order_moves(moves, move_count, steps);
-    for (unsigned i = 0; i < late_count; i++)
-        add_step(steps, late[i]);
-}
-
-static void emit_step(struct jit_assembler *as, const struct jit_step *s)
-{
-    const struct jit_target *t = as->target;
-    switch (s->kind) {
-    case JIT_STEP_MOVE: t->move(as, s->to, s->from); break;
-    case JIT_STEP_SWAP: t->swap(as, s->to, s->from); break;
-    case JIT_STEP_LOAD: t->load(as, s->to, s->from_offset); break;
-    case JIT_STEP_CONSTANT: t->constant(as, s->to, s->constant); break;
-    }
-}
-
-void jit_emit_steps(struct jit_assembler *as, const struct jit_steps *steps)
-{
-    for (unsigned i = 0; i < steps->count; i++)
-        emit_step(as, &steps->step[as->in_cold ? i : steps->count - 1 - i]);
 }
 
 /* ---- Recovery ---- */
@@ -547,28 +539,38 @@ static uint64_t found_value(const struct jit_assembler *as, ir_ref ref)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->reg != JIT_NO_REG)
         return ins->reg < JIT_FP ? p->fault->integer[ins->reg] : p->fault->fp[ins->reg - JIT_FP];
-    if (ins->spill || stays_home(as, ins))
-        return *(const uint64_t *)((const char *)p->state_register + home_offset(as, ins));
-    /* Part of an address that the host computed as it went. */
+    if (ins->spill || is_home(as, ins))
+        return *(const uint64_t *)((const char *)p->state_register + jit_home_offset(as, ins));
+    if (ins->op == IR_CANON)
+        return ir_canonical((enum ir_type)ins->type, found_value(as, ins->a));
+    /* Wanted for the sake of faults alone, or part of an address that the host computed as it went. */
     int64_t value = 0;
     ir_evaluate(ins->op, ins->type, (int64_t)found_value(as, ins->a), (int64_t)found_value(as, ins->b),
                 &value);
     return (uint64_t)value;
 }
 
+/* Is the slot's value not in its memory? */
+static bool is_elsewhere(const struct jit_assembler *as, unsigned slot)
+{
+    return as->value[slot] && !(as->in_memory[slot / 64] >> slot % 64 & 1);
+}
+
 static void found_fault(struct jit_assembler *as, ir_ref ref)
 {
     struct jit_probe *p = as->probe;
-    const struct ir_machine *m = &as->machine->ir;
+    const struct ir_machine *m = as->ir->machine;
     uint64_t values[IR_MAX_SLOTS];
     p->found = true;
     p->pc = ir_pc_of(as->ir, ref);
     p->address = p->fault->address ? p->fault->address - as->machine->memory_base
                                    : found_value(as, ir_at(as->ir, ref)->a);
-    for (unsigned slot = 0; slot < m->pin_count; slot++)
-        values[slot] = found_value(as, as->value[slot]);
-    for (unsigned slot = 0; slot < m->pin_count; slot++)
-        *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
+    for (unsigned slot = 0; slot < m->slot_count; slot++)
+        if (is_elsewhere(as, slot))
+            values[slot] = found_value(as, as->value[slot]);
+    for (unsigned slot = 0; slot < m->slot_count; slot++)
+        if (is_elsewhere(as, slot))
+            *(uint64_t *)((char *)p->state_register + m->slots[slot].offset) = values[slot];
 }
 
 /* ---- The pass ---- */
@@ -623,7 +625,7 @@ static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     if (jit_is_idle(as, ref))
         return;
     unsigned reg = jit_def(as, ref, class_of(as, ref));
-    as->target->load(as, reg, as->machine->ir.slots[ins->a].offset);
+    as->target->load(as, reg, as->ir->machine->slots[ins->a].offset);
     as->busy = 0;
 }
 
@@ -637,8 +639,10 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     case IR_PAIR: return;
     case IR_SET: cross_set(as, ins); return;
     case IR_GET: load_slot(as, ref, ins); return;
+    case IR_LOOP: as->target->loop(as); return;
     case IR_EXIT:
     case IR_BR:
+    case IR_POLL:
         want_operands(as, ref, ins);
         as->target->exit(as, ref);
         return;
@@ -656,39 +660,72 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     }
 }
 
+/* No value has a place yet. */
+static void clear_places(struct ir *ir)
+{
+    for (unsigned i = 0; i < ir->count; i++) {
+        struct ir_ins *ins = &ir->ins[i];
+        ir_ref nowhere = JIT_NO_REG; /* reg, spill */
+        ins->prev = ins->op == IR_SET ? ins->prev : nowhere;
+    }
+}
+
+/* The state at the unit's end: what slots were set to, and in all other pins the values of the entry, which have to be there all
+ * the way. */
+static void begin_state(struct jit_assembler *as, struct ir *ir)
+{
+    memcpy(as->value, as->entry_value, sizeof(as->value));
+    for (unsigned i = 0; i < 2; i++) {
+        as->unsettled[i] = as->unsure[i] = ir->set[i];
+        as->in_memory[i] = 0;
+        for (uint64_t set = ir->set[i]; set; set &= set - 1) {
+            unsigned slot = 64 * i + (unsigned)__builtin_ctzll(set);
+            as->value[slot] = ir_at(ir, ir->slot[slot])->b;
+        }
+    }
+    as->away = ir->set[0] & as->pinned;
+    as->free = as->target->registers & ~as->pins;
+    memcpy(as->held, as->entry_held, sizeof(as->held));
+    for (unsigned slot = 0; slot < as->ir->machine->pin_count; slot++)
+        ir->ins[slot].reg = as->slot_pin[slot];
+    for (uint64_t set = as->away; set; set &= set - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(set);
+        release(as, as->slot_pin[slot]);
+        if (as->value[slot] == IR_BASE + slot)
+            as->away &= ~(UINT64_C(1) << slot);
+    }
+}
+
 static void begin(struct jit_assembler *as, struct ir *ir)
 {
-    const struct ir_machine *m = &as->machine->ir;
     as->ir = ir;
+    if (ir->loop)
+        jit_set_layout(as, ir->machine);
+    as->back_count = 0;
+    as->stop = (struct jit_stop){NULL, NULL};
     as->in_cold = false;
     as->left = JIT_UNIT_MAX - 256;
-    as->free = as->target->registers;
     as->busy = as->avoid = as->wanted = as->written = as->claimed = 0;
-    memset(as->held, 0, sizeof(as->held));
+    as->sunk = 0;
     as->spills = ~UINT64_C(0);
     as->later_count = as->site_count = 0;
     as->random = as->modes.random;
-    for (unsigned i = 0; i < ir->count; i++) {
-        if (ir->ins[i].op == IR_SET)
-            continue;
-        ir->ins[i].reg = JIT_NO_REG;
-        ir->ins[i].spill = 0;
-    }
-    as->unsettled[0] = as->unsettled[1] = as->in_memory[0] = as->in_memory[1] = 0;
-    for (unsigned slot = 0; slot < m->slot_count; slot++) {
-        ir_ref set = ir->slot[slot];
-        as->value[slot] = set ? ir_at(ir, set)->b : slot < m->pin_count ? (ir_ref)(IR_BASE + slot) : 0;
-        if (as->value[slot])
-            as->unsettled[slot / 64] |= UINT64_C(1) << slot % 64;
-    }
+    clear_places(ir);
+    begin_state(as, ir);
 }
 
 static void assemble(struct jit_assembler *as, struct ir *ir)
 {
     begin(as, ir);
-    for (unsigned i = ir->count; i > as->machine->ir.pin_count; i--)
+    for (unsigned i = ir->count; i > as->ir->machine->pin_count; i--)
         if (likely(as->left))
             assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
+    if (unlikely(ir->loop)) {
+        struct jit_steps steps;
+        jit_way_in(as, &steps);
+        jit_emit_steps(as, &steps);
+        jit_set_layout(as, &as->machine->ir);
+    }
 }
 
 void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
@@ -707,6 +744,7 @@ void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thun
     }
     *result = (struct jit_result){.room = {as->cold, as->hot, room.to_exec},
                                   .entry = jit_here(as),
+                                  .stop = as->stop,
                                   .site_count = as->site_count,
                                   .sites = as->sites};
 }
@@ -733,7 +771,7 @@ bool jit_recover(struct jit_assembler *as, struct ir *ir, const struct jit_thunk
     return probe.found;
 }
 
-void jit_put(struct jit_assembler *as, const uint8_t *bytes, unsigned size)
+void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size)
 {
     if (unlikely(size > as->left)) {
         as->left = 0;
@@ -760,14 +798,7 @@ int jit_assembler_new(struct jit_assembler **out, const struct jit_machine *mach
     as->target = &jit_target_host;
     as->modes = modes;
     as->features = as->target->features(modes);
-    for (unsigned slot = 0; slot < machine->ir.slot_count; slot++) {
-        const struct ir_slot *s = &machine->ir.slots[slot];
-        as->slot_pin[slot] = JIT_NO_REG;
-        if (slot >= machine->ir.pin_count)
-            continue;
-        as->slot_pin[slot] = as->target->pins[s->type == IR_F64][s->pin];
-        as->pin_slot[as->slot_pin[slot]] = (uint8_t)(slot + 1);
-    }
+    jit_set_layout(as, &machine->ir);
     *out = as;
     return 0;
 }

@@ -24,6 +24,12 @@ struct jit_site {
     uint64_t pc;
 };
 
+/* Where a unit that may not come to the entry of one for long, because it loops, can be stopped: at one exec address in it
+ * the other may be gone to instead, which leads to the `poll` thunk. NULL: it has no such place. */
+struct jit_stop {
+    const uint8_t *at, *out;
+};
+
 /* The code that all units share; made once by jit_make_thunks(). Exec addresses. */
 struct jit_thunks {
     /* Runs translated code from `entry` until it comes back; enum jit_reason, the value is in the state. */
@@ -59,7 +65,8 @@ void jit_assembler_free(struct jit_assembler *as);
 
 struct jit_result {
     struct jit_room room;         /* what is left */
-    const uint8_t *entry;         /* exec address */
+    const uint8_t *entry;         /* exec address; NULL: the unit is given up */
+    struct jit_stop stop;
     unsigned site_count;          /* numbered from first_site on */
     const struct jit_site *sites; /* borrowed from the assembler until the next unit */
 };

@@ -8,7 +8,10 @@
 #ifndef JIT_ASSEMBLER_H
 #define JIT_ASSEMBLER_H
 
+#include "base/util.h"
 #include "jit/assemble.h"
+
+#include <string.h>
 
 enum {
     JIT_REGS = 32, /* 0..15 integer, 16..31 floating point, as the target numbers them */
@@ -30,6 +33,13 @@ struct jit_later {
     int64_t constant;
 };
 
+/* A 32-bit displacement that is known when the LOOP is reached. */
+struct jit_back {
+    uint8_t *field;
+    ptrdiff_t to_exec;
+};
+enum { JIT_MAX_BACK = 32 };
+
 struct jit_assembler {
     const struct jit_machine *machine;
     const struct jit_target *target;
@@ -42,6 +52,7 @@ struct jit_assembler {
     ptrdiff_t hot_exec, cold_exec; /* what to add for the address of execution */
     unsigned left;                 /* bytes that may still be written */
     bool in_cold;
+    unsigned last_size; /* bytes of the latest instruction */
 
     uint32_t free;    /* registers that hold nothing here */
     uint32_t busy;    /* of the operation under way */
@@ -50,18 +61,32 @@ struct jit_assembler {
     uint32_t avoid;   /* free, but the entry value of their slot is wanted above */
     uint32_t wanted;  /* pins whose entry values are operands of the operation under way */
     ir_ref held[JIT_REGS];
-    uint64_t spills;            /* free spill slots */
-    uint64_t unsettled[2];      /* slots whose value at this point may not yet have a place */
-    uint64_t in_memory[2];      /* slots without a pin whose value somebody below may look for */
+    uint64_t spills;       /* free spill slots */
+    uint64_t unsettled[2]; /* slots whose value at this point may not yet have a place */
+    uint64_t unsure[2];    /* the same for faults, which are content with values that can be computed again */
+    uint64_t sunk;         /* pinned slots that are settled with the value before CANON */
+    uint64_t in_memory[2]; /* slots without a pin whose value somebody below may look for */
+    uint64_t away;         /* pinned slots whose value at this point is not the entry's */
     ir_ref value[IR_MAX_SLOTS]; /* of each slot at this point; 0: in memory, as at the entry */
     struct jit_later later[JIT_MAX_LATER];
     unsigned later_count;
     uint32_t random;
 
+    struct jit_stop stop;
     unsigned first_site, site_count;
     struct jit_site sites[JIT_MAX_SITES];
-    uint8_t pin_slot[JIT_REGS];     /* slot + 1 */
-    uint8_t slot_pin[IR_MAX_SLOTS]; /* register, or JIT_NO_REG */
+    uint8_t outer_pin[IR_MAX_SLOTS]; /* between units: register, or JIT_NO_REG */
+    uint8_t pin_slot[JIT_REGS];      /* slot + 1 */
+    uint8_t slot_pin[IR_MAX_SLOTS];  /* register, or JIT_NO_REG */
+
+    /* What is so where no slot is set: pinned slots hold their entry values, the others are in memory. */
+    uint64_t pinned; /* slots, bits */
+    uint32_t pins;   /* registers */
+    ir_ref entry_held[JIT_REGS];
+    ir_ref entry_value[IR_MAX_SLOTS];
+
+    struct jit_back back[JIT_MAX_BACK]; /* jumps to the LOOP */
+    unsigned back_count;
 
     struct jit_probe *probe;
 };
@@ -79,13 +104,39 @@ struct jit_target {
     void (*load)(struct jit_assembler *as, unsigned reg, int32_t offset); /* 8 bytes of the CPU's state */
     void (*store)(struct jit_assembler *as, unsigned reg, int32_t offset);
     void (*store_constant)(struct jit_assembler *as, int64_t value, int32_t offset);
-    void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT and BR */
+    void (*canon)(struct jit_assembler *as, unsigned reg,
+                  enum ir_type type);                   /* in cold code: IR_CANON in place */
+    void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT, BR and POLL */
+    void (*loop)(struct jit_assembler *as);             /* LOOP */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
 extern const struct jit_target jit_target_host;
 
-/* Appends an instruction's bytes: above what hot code there is, or behind the cold code. */
-void jit_put(struct jit_assembler *as, const uint8_t *bytes, unsigned size);
+/* An instruction's bytes, the lowest first. */
+typedef unsigned __int128 jit_code;
+
+/* Appends an instruction of 1 to 15 bytes: above what hot code there is, or behind the cold code. All 16 bytes are written, since
+ * a copy of known size is one store: what is too much falls on memory that is still free. */
+static inline void jit_put(struct jit_assembler *as, jit_code code, unsigned size)
+{
+    if (unlikely(size > as->left)) {
+        as->left = 0;
+        return;
+    }
+    as->left -= size;
+    as->last_size = size;
+    if (as->in_cold) {
+        memcpy(as->cold, &code, sizeof(code));
+        as->cold += size;
+    } else {
+        code <<= 8 * (sizeof(code) - size);
+        memcpy(as->hot - sizeof(code), &code, sizeof(code));
+        as->hot -= size;
+    }
+}
+
+/* The same for bytes in memory, as many as they are. */
+void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size);
 
 static inline const uint8_t *jit_here(const struct jit_assembler *as)
 {
@@ -115,9 +166,14 @@ static inline void jit_share(struct jit_assembler *as, unsigned reg)
     as->busy &= ~JIT_REG(reg);
 }
 
-/* The values of the slots at this point, each in a place, where a fault or an exit can find it: called by operations
- * that may fault, after jit_def() where the result is not written before the access is done. */
-void jit_settle(struct jit_assembler *as);
+/* The values of the slots at this point, each in a place where an exit can find it. Where the way out is rarely taken, NaNs
+ * are made canonical on that way alone. */
+void jit_settle(struct jit_assembler *as, bool rare);
+
+/* The same for faults: each slot's value is somewhere, or jit_recover() can compute it from what is. So nothing is kept
+ * or stored for the sake of faults alone. Called by operations that may fault, after jit_def() where the result is not
+ * written before the access is done. */
+void jit_settle_fault(struct jit_assembler *as);
 
 /* Gives the value a place, if it has none yet. */
 void jit_place(struct jit_assembler *as, ir_ref ref);
@@ -134,6 +190,13 @@ static inline bool jit_is_idle(struct jit_assembler *as, ir_ref ref)
     return ins->reg == JIT_NO_REG && ins->spill == 0;
 }
 
+/* The value before CANON, when CANON is not computed here. What arithmetic and comparisons make of a NaN does not depend on
+ * which one it is. */
+ir_ref jit_raw(struct jit_assembler *as, ir_ref ref);
+
+/* Is the value in the CPU's state here and nowhere else, so that its user may read it there? */
+bool jit_in_memory(struct jit_assembler *as, ir_ref ref, int32_t *offset);
+
 /* Would the value get a register of its own if it were used here (so that a copy can be saved)? */
 bool jit_dies(struct jit_assembler *as, ir_ref ref);
 
@@ -141,20 +204,45 @@ bool jit_dies(struct jit_assembler *as, ir_ref ref);
  * set on, if the pins are free, so that no exit has to bring them. */
 void jit_claim_pins(struct jit_assembler *as);
 
-/* What brings all pinned slots home from where they are at a settled point, in the order of the program. */
-enum jit_step_kind { JIT_STEP_MOVE, JIT_STEP_SWAP, JIT_STEP_LOAD, JIT_STEP_CONSTANT };
+/* ---- Ways (ways.c) ---- */
+
+/* Where the slots with and without pins are: as->slot_pin and kin become this machine's. Units with a loop have a layout of
+ * their own; all others, and what is between units, have jit_machine.ir's. */
+void jit_set_layout(struct jit_assembler *as, const struct ir_machine *machine);
+
+/* What is to be done on a way, in the order of the program. */
+enum jit_step_kind {
+    JIT_STEP_MOVE,
+    JIT_STEP_SWAP,
+    JIT_STEP_LOAD,
+    JIT_STEP_STORE,
+    JIT_STEP_CONSTANT,
+    JIT_STEP_STORE_CONSTANT,
+    JIT_STEP_CANON, /* in place */
+};
 struct jit_step {
     uint8_t kind, to, from; /* registers */
-    int32_t from_offset;
+    uint8_t type;           /* JIT_STEP_CANON: enum ir_type */
+    int32_t offset;         /* of what is loaded or stored */
     int64_t constant;
 };
 struct jit_steps {
     unsigned count;
-    struct jit_step step[JIT_REGS];
+    struct jit_step step[8 * JIT_REGS];
 };
 
-/* `target`, when not 0, is to be in `target_reg` too. */
+/* From a settled point: brings all pinned slots into their pins. `target`, when not 0, is to be in `target_reg` too. */
 void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps);
+
+/* From a settled point of a unit with a loop: brings all slots where they are between units. Overwrites scratch registers. */
+void jit_way_out(struct jit_assembler *as, struct jit_steps *steps);
+
+/* From between units into a unit with a loop. */
+void jit_way_in(struct jit_assembler *as, struct jit_steps *steps);
+
 void jit_emit_steps(struct jit_assembler *as, const struct jit_steps *steps);
+
+/* Where a value without a register is. */
+int32_t jit_home_offset(const struct jit_assembler *as, const struct ir_ins *ins);
 
 #endif

@@ -34,6 +34,14 @@ struct link {
 
 enum chunk_state { CHUNK_FREE, CHUNK_FILLING, CHUNK_FULL, CHUNK_DYING };
 
+/* Records of a chunk's units are cut from blocks: no header each, and all gone at once. */
+#define BLOCK_RECORDS ((size_t)64 << 10)
+
+struct records {
+    struct records *next;
+    char memory[BLOCK_RECORDS - sizeof(struct records *)];
+};
+
 struct chunk {
     enum chunk_state state;
     uint64_t age; /* of chunks in use: the smaller, the older */
@@ -43,6 +51,8 @@ struct chunk {
     unsigned unit_count; /* grows while handlers read it (jit_cache_locate) */
     unsigned link_count;
     struct link *blocks[CHUNK_BLOCKS];
+    struct records *records; /* the first is being filled */
+    size_t records_left;     /* bytes, at its end */
 };
 
 struct jit_cache {
@@ -171,10 +181,13 @@ static void chunk_take(struct jit_cache *cache, struct chunk *chunk)
 /* Forgets what was in the chunk. Nobody executes it any more. */
 static void chunk_clear(struct jit_cache *cache, struct chunk *chunk)
 {
-    for (unsigned i = 0; i < chunk->unit_count; i++) {
-        cache->ops->released(cache->context, chunk->units[i]);
-        free(chunk->units[i]);
+    while (chunk->records) {
+        struct records *r = chunk->records;
+        chunk->records = r->next;
+        free(r);
     }
+    chunk->records_left = 0;
+    cache->stats.released += chunk->unit_count;
     chunk->unit_count = chunk->link_count = 0;
     chunk->state = CHUNK_FREE;
 }
@@ -277,25 +290,41 @@ static bool units_there(struct chunk *chunk)
     return chunk->units;
 }
 
-struct jit_unit *jit_cache_add(struct jit_cache *cache, const struct jit_room *room,
-                               const struct jit_result *made, uint64_t pc, void *owner)
+void *jit_cache_record(struct jit_cache *cache, size_t size)
 {
     struct chunk *chunk = chunk_filling(cache);
-    struct jit_unit *unit = malloc(sizeof(*unit));
-    if (!unit || !units_there(chunk) || !links_grow(chunk, made->site_count)) {
-        free(unit);
-        return NULL;
+    size = ALIGN_UP(size, sizeof(void *));
+    if (size > chunk->records_left) {
+        struct records *r = malloc(sizeof(*r));
+        if (!r || size > sizeof(r->memory)) {
+            free(r);
+            return NULL;
+        }
+        r->next = chunk->records;
+        chunk->records = r;
+        chunk->records_left = sizeof(r->memory);
     }
+    void *record = chunk->records->memory + sizeof(chunk->records->memory) - chunk->records_left;
+    chunk->records_left -= size;
+    return record;
+}
+
+bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct jit_room *room,
+                   const struct jit_result *made, uint64_t pc)
+{
+    struct chunk *chunk = chunk_filling(cache);
+    if (!units_there(chunk) || !links_grow(chunk, made->site_count))
+        return false;
     *unit = (struct jit_unit){
         .pc = pc,
         .entry = made->entry,
+        .stop = made->stop,
         .room = *room,
         .cold_bytes = (uint32_t)(made->room.cold - room->cold),
         .hot_bytes = (uint32_t)(room->hot - made->room.hot),
         .first_site = first_number(cache, chunk) + chunk->link_count,
         .site_count = made->site_count,
         .incoming = NO_LINK,
-        .owner = owner,
     };
     links_add(cache, chunk, made->sites, made->site_count);
     chunk->cold = made->room.cold;
@@ -304,7 +333,7 @@ struct jit_unit *jit_cache_add(struct jit_cache *cache, const struct jit_room *r
     __atomic_store_n(&chunk->unit_count, chunk->unit_count + 1, __ATOMIC_RELEASE);
     cache->stats.units++;
     cache->stats.bytes += unit->cold_bytes + unit->hot_bytes;
-    return unit;
+    return true;
 }
 
 void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit)

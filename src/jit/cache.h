@@ -25,19 +25,17 @@ struct jit_cache;
 struct jit_unit {
     uint64_t pc;
     const uint8_t *entry; /* exec address; constant as long as the unit's memory */
+    struct jit_stop stop;
     struct jit_room room; /* where it was made, for jit_recover() */
     uint32_t cold_bytes, hot_bytes;
     uint32_t first_site, site_count;
     uint32_t incoming; /* list of the links tied to it; private to cache.c */
     bool dead;
-    void *owner; /* the caller's */
 };
 
 struct jit_cache_ops {
     /* The unit is evicted: whoever looks for it must not find it any more. */
     void (*evicted)(void *context, struct jit_unit *unit);
-    /* Nobody is inside the dead unit any more; it is freed after this. */
-    void (*released)(void *context, struct jit_unit *unit);
 };
 
 /* `size` 0: the default. It is raised to what one unit needs. */
@@ -59,9 +57,13 @@ struct jit_room jit_cache_shared(const struct jit_cache *cache);
 /* Room for a unit of JIT_UNIT_MAX bytes, and its first link's number. False: no chunk is free. */
 bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site);
 
-/* The code that was made in the room becomes a unit; NULL when memory is short. */
-struct jit_unit *jit_cache_add(struct jit_cache *cache, const struct jit_room *room,
-                               const struct jit_result *made, uint64_t pc, void *owner);
+/* Memory for the record of the unit that the latest room is for, aligned as a pointer; NULL when memory is short. It goes when
+ * nobody is inside the units of the room's chunk any more, all of it at once. */
+void *jit_cache_record(struct jit_cache *cache, size_t size);
+
+/* The code that was made in the room becomes a unit, whose record holds *unit. False when memory is short. */
+bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct jit_room *room,
+                   const struct jit_result *made, uint64_t pc);
 
 /* Harts inside go on until its next way out; nobody enters it again. */
 void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit);
@@ -86,8 +88,8 @@ bool jit_cache_holds(const struct jit_cache *cache, const void *exec);
 struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec);
 
 struct jit_cache_stats {
-    uint64_t units, bytes;      /* made */
-    uint64_t killed, evictions; /* units; chunks */
+    uint64_t units, bytes;               /* made */
+    uint64_t killed, released, evictions; /* units, units, chunks */
     uint64_t links, tied;
 };
 struct jit_cache_stats jit_cache_stats(const struct jit_cache *cache);

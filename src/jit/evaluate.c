@@ -1,4 +1,4 @@
-/* What integer operations mean, written plainly. */
+/* What operations mean that are computed outside host code, written plainly. */
 #include "jit/ir.h"
 
 static int64_t narrow(enum ir_type type, uint64_t value)
@@ -91,4 +91,12 @@ bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t
     }
     *result = narrow(type, r);
     return true;
+}
+
+uint64_t ir_canonical(enum ir_type type, uint64_t bits)
+{
+    const uint64_t box = UINT64_C(0xffffffff) << 32;
+    if (type == IR_F32)
+        return (bits & 0x7fffffff) > 0x7f800000 ? box | 0x7fc00000 : bits;
+    return (bits & ~(UINT64_C(1) << 63)) > UINT64_C(0x7ff0000000000000) ? UINT64_C(0x7ff8000000000000) : bits;
 }

@@ -306,13 +306,22 @@ static ir_ref fold_div(struct fold *f)
     return f->op == IR_DIVU && power < 64 ? become_with(f, IR_SHR, f->a, power) : KEEP;
 }
 
+/* a - q * b where the quotient is there: true for the divisors 0 (q is all ones) and -1 as well. */
+static ir_ref fold_rem_of_quotient(struct fold *f)
+{
+    ir_ref quotient = ir_find(f->ir, f->op == IR_REM ? IR_DIV : IR_DIVU, f->type, f->a, f->b);
+    if (!quotient)
+        return KEEP;
+    return become(f, IR_SUB, f->type, f->a, ir_emit(f->ir, IR_MUL, f->type, quotient, f->b));
+}
+
 static ir_ref fold_rem(struct fold *f)
 {
     if (is(f, f->b, 1))
         return constant(f, 0);
     unsigned power = power_of_two(f, f->b);
     if (f->op == IR_REM || power == 64)
-        return KEEP;
+        return fold_rem_of_quotient(f);
     return become_with(f, IR_AND, f->a, (int64_t)((UINT64_C(1) << power) - 1));
 }
 

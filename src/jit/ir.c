@@ -51,6 +51,7 @@ static ir_ref push_set(struct ir *ir, enum ir_type type, unsigned slot, ir_ref v
     if (!before && slot < ir->machine->pin_count)
         before = (ir_ref)(IR_BASE + slot);
     ir->slot[slot] = push(ir, IR_SET, type, before, (ir_ref)slot, value);
+    ir->set[slot / 64] |= UINT64_C(1) << slot % 64;
     ir->value[slot] = value;
     return ir->slot[slot];
 }
@@ -62,7 +63,9 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->machine = machine;
     ir->pc = pc;
     ir->count = ir->constant_count = ir->exit_count = 0;
+    ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
+    ir->loop = false;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
     memset(ir->value, 0, sizeof(ir->value));
@@ -108,14 +111,13 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
     return ref;
 }
 
-/* An equal instruction, or 0. It is newer than its operands; few candidates are looked at, which finds nearly all. */
-static ir_ref find_equal(struct ir *ir, const struct fold *want)
+ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
-    ir_ref oldest = want->a > want->b ? want->a : want->b;
-    ir_ref ref = ir->chain[want->op];
+    ir_ref oldest = a > b ? a : b;
+    ir_ref ref = ir->chain[op];
     for (unsigned tries = 24; ref > oldest && tries; tries--) {
         const struct ir_ins *ins = ir_at(ir, ref);
-        if (ins->a == want->a && ins->b == want->b && ins->type == want->type)
+        if (ins->a == a && ins->b == b && ins->type == type)
             return ref;
         ref = ins->prev;
     }
@@ -131,7 +133,7 @@ ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     struct fold want = {ir, op, type, a, b};
     ir_ref ref = fold(&want);
     if (!ref)
-        ref = find_equal(ir, &want);
+        ref = ir_find(ir, want.op, want.type, want.a, want.b);
     return ref ? ref : ir_append(ir, want.op, want.type, want.a, want.b);
 }
 
@@ -151,6 +153,8 @@ static void drop_unseen(struct ir *ir, unsigned slot)
     *set = (struct ir_ins){.op = IR_NOP, .type = IR_I64};
     bool first = !before || ir_at(ir, before)->op == IR_GET;
     ir->slot[slot] = first ? 0 : before;
+    if (first)
+        ir->set[slot / 64] &= ~(UINT64_C(1) << slot % 64);
     ir->value[slot] = first ? before : ir_at(ir, before)->b;
 }
 
@@ -220,4 +224,18 @@ void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit)
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target)
 {
     ir_append(ir, IR_EXIT, IR_I64, add_exit(ir, exit), target);
+}
+
+void ir_poll(struct ir *ir, struct ir_exit exit)
+{
+    ir_append(ir, IR_POLL, IR_I64, add_exit(ir, exit), 0);
+}
+
+void ir_loop(struct ir *ir)
+{
+    ir->loop = true;
+    ir_append(ir, IR_LOOP, IR_I64, 0, 0);
+    memset(ir->chain, 0, sizeof(ir->chain));
+    for (unsigned slot = ir->machine->pin_count; slot < ir->machine->slot_count; slot++)
+        ir->value[slot] = 0;
 }

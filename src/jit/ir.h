@@ -104,7 +104,9 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
+    bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;               /* tests: make every instruction as it is asked for */
+    uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
     ir_ref chain[IR_OP_COUNT];  /* latest instruction of each op */
     ir_ref slot[IR_MAX_SLOTS];  /* latest SET of each slot, 0 when there is none */
@@ -142,6 +144,9 @@ ir_ref ir_constant(struct ir *ir, int64_t value);
 /* Makes an instruction, folds or finds it. Operands are references, slots, exits or numbers as ops.def says. */
 ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
+/* An equal instruction, or 0. It is newer than its operands; few candidates are looked at, which finds nearly all. */
+ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
+
 /* Appends the instruction as it is. */
 ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
@@ -156,10 +161,25 @@ void ir_mark(struct ir *ir, uint64_t pc);
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref);
 
 void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit);
+void ir_poll(struct ir *ir, struct ir_exit exit);
+
+/* What follows is a loop: exits to the unit's pc come back to here, with the slots' values at those exits. What was made
+ * before is done once and must not be used after. A unit with a loop may have a machine of its own, with the same slots
+ * in another order and other ones pinned: the back end brings the slots from where they are between units and back. */
+void ir_loop(struct ir *ir);
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target);
 
 /* The value of a foldable integer operation on constants; false when it has none (is not foldable). `b` of SELECT:
  * use the two values. */
 bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t *result);
+
+/* The meaning of CANON. */
+uint64_t ir_canonical(enum ir_type type, uint64_t bits);
+
+/* Is it such an operation? */
+static inline bool ir_can_evaluate(enum ir_op op)
+{
+    return op >= IR_ADD && op <= IR_GEU;
+}
 
 #endif

@@ -15,7 +15,9 @@ struct run {
     struct ir_ending end;
     bool ended;
     uint64_t *slots;
-    uint64_t entry[IR_MAX_SLOTS]; /* the slots' values at the unit's entry */
+    unsigned next;                /* index of the instruction to execute */
+    unsigned head;                /* behind the LOOP; 0: there is none, or it is still to come */
+    uint64_t entry[IR_MAX_SLOTS]; /* the slots' values at the unit's entry, or at the LOOP */
     uint64_t values[IR_MAX_INS];
 };
 
@@ -55,6 +57,13 @@ static void leave(struct run *r, unsigned index, uint64_t target)
     const struct ir_exit *exit = &r->ir->exits[index];
     bool indirect =
         exit->kind == IR_EXIT_INDIRECT || exit->kind == IR_EXIT_INDIRECT_CALL || exit->kind == IR_EXIT_RETURN;
+    if (r->head && exit->kind == IR_EXIT_GO && exit->pc == r->ir->pc) {
+        r->next = r->head;
+        memcpy(r->values, r->slots,
+               r->ir->machine->pin_count * sizeof(*r->slots)); /* the GETs of pinned ones */
+        memcpy(r->entry, r->slots, r->ir->machine->slot_count * sizeof(*r->slots));
+        return;
+    }
     r->end.exit = index;
     end(r, IR_LEFT, indirect ? target : exit->pc);
 }
@@ -357,7 +366,9 @@ static uint64_t step(struct run *r, const struct ir_ins *ins)
     case IR_NOP:
     case IR_PC:
     case IR_PAIR:
+    case IR_POLL:
     case IR_FENCE: return 0;
+    case IR_LOOP: r->head = r->next; return 0;
     case IR_GETFLAGS: return fpu_flags();
     case IR_SETFLAGS: fpu_set_flags((unsigned)value_of(r, ins->a) & FPU_ALL); return 0;
     case IR_GET: return r->entry[ins->a];
@@ -399,7 +410,9 @@ struct ir_ending ir_run(const struct ir *ir, const struct ir_world *world, uint6
     r.ended = false;
     r.end = (struct ir_ending){.kind = IR_UNABLE};
     memcpy(r.entry, slots, ir->machine->slot_count * sizeof(*slots));
-    for (unsigned i = 0; i < ir->count && !r.ended; i++) {
+    r.next = r.head = 0;
+    while (r.next < ir->count && !r.ended) {
+        unsigned i = r.next++;
         r.end.at = (ir_ref)(IR_BASE + i);
         r.values[i] = step(&r, &ir->ins[i]);
     }

@@ -88,10 +88,15 @@ static void print_exit(const struct ir *ir, struct buf *out, const struct ir_exi
         buf_printf(out, " check %s", slot_name(ir, exit->check));
 }
 
+static bool has_exit(const struct ir_ins *ins)
+{
+    return ins->op == IR_BR || ins->op == IR_EXIT || ins->op == IR_POLL;
+}
+
 static void print_operands(const struct ir *ir, struct buf *out, const struct ir_ins *ins)
 {
     const struct ir_op_info *info = &ir_ops[ins->op];
-    if (ins->op == IR_BR || ins->op == IR_EXIT) {
+    if (has_exit(ins)) {
         if (ins->b) {
             buf_printf(out, " ");
             print_ref(ir, out, ins->b);
@@ -304,7 +309,7 @@ static ir_ref parse_exit(struct parser *p)
 static void parse_operands(struct parser *p, struct ir_ins *ins)
 {
     const struct ir_op_info *info = &ir_ops[ins->op];
-    if (ins->op == IR_BR || ins->op == IR_EXIT) {
+    if (has_exit(ins)) {
         skip_blanks(p);
         if (strncmp(p->at, "->", 2))
             ins->b = parse_ref(p);

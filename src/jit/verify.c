@@ -19,6 +19,7 @@ struct verifier {
     ir_ref set[IR_MAX_SLOTS]; /* the latest SET, or GET of a pinned one */
     bool got[IR_MAX_SLOTS];   /* a GET or SET was there */
     unsigned exits;           /* used so far */
+    bool looped;              /* behind the LOOP */
 };
 
 static const struct ir_ins *instruction(const struct verifier *v, ir_ref ref)
@@ -107,6 +108,8 @@ static const char *check_type(const struct ir_ins *ins)
     case IR_SET:
     case IR_EXIT:
     case IR_BR:
+    case IR_POLL:
+    case IR_LOOP:
     case IR_FENCE:
     case IR_CALL:
     case IR_GETFLAGS:
@@ -244,7 +247,20 @@ static const char *check_exit(struct verifier *v)
         return indirect ? "an indirect exit has a condition" : check_value(v, v->ins->b, NEED_WHOLE);
     if (indirect)
         return check_value(v, v->ins->b, NEED_WHOLE);
+    if (v->ins->op == IR_POLL && exit->kind != IR_EXIT_GO)
+        return "a poll goes on at a pc";
     return v->ins->b ? "an exit to a known pc has a value" : NULL;
+}
+
+/* In a loop the values of slots in memory are asked for anew. */
+static const char *check_loop(struct verifier *v)
+{
+    if (v->looped || !v->ir->loop)
+        return "a second loop, or the unit is none";
+    v->looped = true;
+    for (unsigned slot = v->ir->machine->pin_count; slot < v->ir->machine->slot_count; slot++)
+        v->got[slot] = false;
+    return NULL;
 }
 
 static const char *check_ins(struct verifier *v)
@@ -263,7 +279,9 @@ static const char *check_ins(struct verifier *v)
     case IR_GET: return check_get(v);
     case IR_SET: return check_set(v);
     case IR_BR:
+    case IR_POLL:
     case IR_EXIT: return check_exit(v);
+    case IR_LOOP: return check_loop(v);
     case IR_PAIR: return check_existence(v);
     default: break;
     }

@@ -7,7 +7,7 @@
 static const struct ir_slot slots[UNIT_SLOTS] = {
     {"a0", 0, IR_I64, 1},  {"a1", 8, IR_I64, 2},   {"a2", 16, IR_I64, 3},
     {"a3", 24, IR_I64, 4}, {"fa0", 32, IR_F64, 1}, {"fa1", 40, IR_F64, 2},
-    {"t0", 48, IR_I64, 0}, {"t1", 56, IR_I64, 0},  {"ft0", 64, IR_F64, 0},
+    {"t0", 48, IR_I64, 0}, {"ft0", 56, IR_F64, 0}, {"t1", 64, IR_I64, 0},
 };
 const struct ir_machine unit_machine = {slots, UNIT_SLOTS, 6};
 
@@ -195,7 +195,7 @@ static void selection(struct builder *b)
 
 static void set(struct builder *b)
 {
-    unsigned slot = chance(b, b->ir->machine->slot_count);
+    unsigned slot = chance(b, b->ir->machine->slot_count - b->options->loop);
     if (b->ir->machine->slots[slot].type == IR_I64)
         ir_set(b->ir, slot, whole(b));
     else
@@ -204,7 +204,7 @@ static void set(struct builder *b)
 
 static void get(struct builder *b)
 {
-    unsigned slot = chance(b, b->ir->machine->slot_count);
+    unsigned slot = chance(b, b->ir->machine->slot_count - b->options->loop);
     ir_ref value = ir_get(b->ir, slot);
     keep(b, b->ir->machine->slots[slot].type == IR_I64 ? WHOLE : DOUBLE, value);
 }
@@ -372,6 +372,12 @@ void random_unit(struct ir *ir, const struct ir_machine *machine, uint64_t pc, s
 {
     struct builder b = {.ir = ir, .options = options};
     ir_begin(ir, machine, pc);
+    if (options->loop) {
+        ir_mark(ir, pc);
+        ir_branch(ir, emit(&b, IR_EQ, IR_I64, ir_get(ir, machine->slot_count - 1), ir_constant(ir, 0)),
+                  (struct ir_exit){.kind = IR_EXIT_STOP, .pc = pc, .reason = 1});
+        ir_loop(ir);
+    }
     for (unsigned slot = 0; slot < machine->pin_count; slot++)
         keep(&b, machine->slots[slot].type == IR_I64 ? WHOLE : DOUBLE, ir_get(ir, slot));
     for (unsigned step = 0; step < options->length && ir->count + IR_ROOM_INS < IR_MAX_INS; step++) {
@@ -379,6 +385,15 @@ void random_unit(struct ir *ir, const struct ir_machine *machine, uint64_t pc, s
         take_step(&b, step);
     }
     set(&b);
+    if (options->loop) {
+        unsigned counter = machine->slot_count - 1;
+        ir_poll(ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = pc_of_step(&b, options->length)});
+        ir_set(ir, counter, emit(&b, IR_ADD, IR_I64, ir_get(ir, counter), ir_constant(ir, -1)));
+        ir_branch(ir, ir_get(ir, counter), (struct ir_exit){.kind = IR_EXIT_GO, .pc = pc});
+        set(&b);
+        ir_leave(ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = pc + 0x20000}, 0);
+        return;
+    }
     bool indirect = chance(&b, 2);
     ir_leave(
         ir,
@@ -409,6 +424,8 @@ void unit_rebuild(const struct ir *from, struct ir *to)
         case IR_GET: map[i] = ir_get(to, a); break;
         case IR_SET: ir_set(to, a, b); break;
         case IR_PC: ir_mark(to, ir_pc_of(from, (ir_ref)(IR_BASE + i))); break;
+        case IR_LOOP: ir_loop(to); break;
+        case IR_POLL: ir_poll(to, from->exits[a]); break;
         case IR_BR: ir_branch(to, b, from->exits[a]); break;
         case IR_EXIT: ir_leave(to, from->exits[a], b); break;
         default: map[i] = ir_emit(to, (enum ir_op)ins->op, (enum ir_type)ins->type, a, b); break;

@@ -29,14 +29,14 @@ struct cpu {
 };
 
 /* As many pinned slots as there are pins, and some others. */
-enum { WIDE_INTEGER = 10, WIDE_FP = 13, WIDE_PINS = WIDE_INTEGER + WIDE_FP, WIDE_SLOTS = WIDE_PINS + 12 };
+enum { WIDE_INTEGER = 10, WIDE_FP = 13, WIDE_PINS = WIDE_INTEGER + WIDE_FP, WIDE_SLOTS = WIDE_PINS + 13 };
 static struct ir_slot wide_slots[WIDE_SLOTS];
 static char wide_names[WIDE_SLOTS][8];
 
 static void make_wide_slots(void)
 {
     for (unsigned i = 0; i < WIDE_SLOTS; i++) {
-        bool fp = (i >= WIDE_INTEGER && i < WIDE_PINS) || i >= WIDE_SLOTS - 4;
+        bool fp = (i >= WIDE_INTEGER && i < WIDE_PINS) || (i >= WIDE_SLOTS - 5 && i < WIDE_SLOTS - 1);
         unsigned pin = i < WIDE_INTEGER ? i + 1 : i < WIDE_PINS ? i - WIDE_INTEGER + 1 : 0;
         snprintf(wide_names[i], sizeof(wide_names[i]), "%c%u", fp ? 'f' : 'x', i);
         wide_slots[i] = (struct ir_slot){wide_names[i], (int32_t)(8 * i), fp ? IR_F64 : IR_I64, (uint8_t)pin};
@@ -174,13 +174,24 @@ struct outcome {
     uint64_t pc, address;
 };
 
+/* Slots as the unit numbers them: the CPU's state has them in the order of their offsets. */
+static uint64_t *slot_of(const struct bench *b, uint64_t *slots, unsigned number)
+{
+    return &slots[b->copy->machine->slots[number].offset / 8];
+}
+
 static void expect(struct bench *b, const uint64_t *slots, struct outcome *o)
 {
+    uint64_t numbered[IR_MAX_SLOTS];
     const struct ir_world world = {world_load, world_store, b, unit_calls, 0x5a5a5a5a};
     memcpy(o->slots, slots, sizeof(o->slots));
     fpu_enter(FPU_NEAREST);
-    struct ir_ending e = ir_run(b->copy, &world, o->slots);
+    for (unsigned i = 0; i < b->copy->machine->slot_count; i++)
+        numbered[i] = *slot_of(b, o->slots, i);
+    struct ir_ending e = ir_run(b->copy, &world, numbered);
     o->flags = fpu_leave();
+    for (unsigned i = 0; i < b->copy->machine->slot_count; i++)
+        *slot_of(b, o->slots, i) = numbered[i];
     memcpy(o->memory, b->window, WINDOW);
     o->pc = e.pc;
     o->address = e.address;
@@ -276,6 +287,38 @@ static void try_unit(struct bench *b, uint64_t seed, struct random_unit options)
     compare(b, seed, slots);
 }
 
+/* The machine of a loop: slots change places, so that others have the pins, or the same ones other pins. */
+static struct ir_machine mix_slots(const struct ir_machine *machine, struct ir_slot *slots, uint64_t *seed)
+{
+    memcpy(slots, machine->slots, machine->slot_count * sizeof(*slots));
+    for (unsigned i = 0; i < machine->pin_count; i++) {
+        unsigned other = (unsigned)(random_next(seed) >> 33) % (machine->slot_count - 1);
+        struct ir_slot here = slots[i], there = slots[other];
+        if (here.type != there.type)
+            continue;
+        slots[i] = there;
+        slots[i].pin = here.pin;
+        slots[other] = here;
+        slots[other].pin = there.pin;
+    }
+    return (struct ir_machine){slots, machine->slot_count, machine->pin_count};
+}
+
+static void try_loop(struct bench *b, uint64_t seed, struct random_unit options)
+{
+    uint64_t slots[IR_MAX_SLOTS] = {0};
+    struct ir_slot mixed[IR_MAX_SLOTS];
+    options.seed = seed;
+    options.window = (uint64_t)b->window;
+    options.window_size = WINDOW;
+    options.loop = true;
+    struct ir_machine machine = mix_slots(&b->machine.ir, mixed, &options.seed);
+    random_unit(b->ir, &machine, 0x10000, &options);
+    fill(b, &options.seed, slots);
+    slots[machine.slots[machine.slot_count - 1].offset / 8] = (options.seed >> 20) % 5;
+    compare(b, seed, slots);
+}
+
 static void try_units(const struct ir_machine *machine, struct jit_modes modes, struct random_unit options,
                       unsigned count)
 {
@@ -285,6 +328,7 @@ static void try_units(const struct ir_machine *machine, struct jit_modes modes, 
     for (uint64_t i = 0; i < count; i++) {
         options.length = 4 + (unsigned)(i % 60);
         try_unit(&b, (i + 1) * 0x9e3779b97f4a7c15u | 1, options);
+        try_loop(&b, (i + 1) * 0xbf58476d1ce4e5b9u | 1, options);
     }
     bench_release(&b);
 }

@@ -47,8 +47,8 @@ struct limbo {
     int evicted; /* chunk of the translator's cache, or -1 */
 };
 
-/* A bit for each of the addresses of 2 MiB of code; what is farther apart shares them. */
-#define ENTRY_WORDS (1u << 14)
+/* A bit for each of the addresses of 8 MiB of code; what is farther apart shares them. */
+#define ENTRY_WORDS (1u << 16)
 
 struct code {
     pthread_mutex_t lock; /* everything below that is not atomic */
@@ -449,6 +449,7 @@ static void unit_fill(struct unit *u, const struct draft *d, uint64_t pc)
     u->bytes = (uint16_t)d->bytes;
     u->cell_count = (uint16_t)d->cell_count;
     u->counted = d->counted;
+    u->entry = NULL;
     u->translation = NULL;
     memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
     memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
@@ -477,7 +478,7 @@ static struct unit *build(struct code *code, uint64_t pc)
     *list = u;
     code->stats.units++;
     code->stats.cells += d->cell_count;
-    if (code->live++ > 2 * code->table->mask)
+    if (code->live++ > code->table->mask / 2) /* each unit of a chain that is no hit costs a cache miss */
         table_grow(code);
     table_insert(code->table, u);
     return u;
@@ -600,13 +601,16 @@ static bool changed(const struct code *code, const struct unit *u, uint64_t star
 
 /* ---- Translations ---- */
 
-const void *code_entry(struct code *code, uint64_t pc)
+const struct unit *code_unit(struct code *code, uint64_t pc)
+{
+    return table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
+}
+
+const void *code_entry(const struct code *code, const struct unit *unit)
 {
     if (unlikely(!translator_is_ready(code->translator)))
         return NULL; /* first: what is found below is no translation of the parent's then */
-    const struct unit *u = table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
-    const struct translation *t = u ? atomic_load_explicit(&u->translation, memory_order_acquire) : NULL;
-    return t ? t->entry : NULL;
+    return atomic_load_explicit(&unit->entry, memory_order_acquire);
 }
 
 struct lifting {
@@ -695,18 +699,20 @@ const struct translation *code_translation(struct code *code, uint64_t pc)
     return t;
 }
 
-const void *code_translate(struct code *code, uint64_t pc)
+const void *code_translate(struct code *code, const struct unit *unit)
 {
-    const struct translation *t = code_translation(code, pc);
-    return t ? t->entry : NULL;
+    const void *entry = code_entry(code, unit);
+    if (entry)
+        return entry;
+    const struct translation *t = code_translation(code, unit->pc);
+    return t ? t->unit.entry : NULL;
 }
 
-void code_tie(struct code *code, uint64_t link, uint64_t pc)
+void code_tie(struct code *code, uint64_t link, const struct unit *unit)
 {
     pthread_mutex_lock(&code->lock);
-    struct unit *u = table_find(code->table, pc);
-    if (u && u->translation)
-        translator_tie(code->translator, link, u->translation);
+    if (unit->translation)
+        translator_tie(code->translator, link, unit->translation);
     pthread_mutex_unlock(&code->lock);
 }
 

@@ -261,6 +261,12 @@ static void exit_at(struct hart *h, const union cell *c)
     h->instret += info.retired;
 }
 
+/* Whose first cell it is. */
+static const struct unit *unit_of(const union cell *first)
+{
+    return (const struct unit *)((const char *)first - offsetof(struct unit, cells));
+}
+
 /* Harts may count at the same time and lose a step. Another hart may have made the cell: run() acquired the link that led
  * here, which the sanitizer has not seen. */
 HOST_NO_TSAN static bool count_down(union cell *c)
@@ -312,7 +318,9 @@ cell_next:
 cell_count:
     if (unlikely(!count_down((union cell *)c))) {
         h->exit.kind = EXIT_NONE;
-        goto exit_at_cell;
+        h->cell = c;
+        h->pc = unit_of(c)->pc;
+        return NULL;
     }
     NEXT;
 cell_dead:
@@ -647,13 +655,15 @@ exit_at_cell:
     return NULL;
 }
 
-void interp_go(struct hart *h, const union cell *cell)
+const struct unit *interp_go(struct hart *h, const union cell *cell)
 {
     if (host_unwind_mark(&h->unwind))
         exit_at(h, h->cell); /* interp_fault() has filled in h->exit */
     else
         run(h, cell);
+    const struct unit *unit = h->exit.kind == EXIT_NONE ? unit_of(h->cell) : NULL;
     h->cell = NULL;
+    return unit;
 }
 
 void interp_run(struct hart *h)

@@ -46,20 +46,35 @@ unsigned jit_enter(struct hart *hart, const void *entry)
     return reason;
 }
 
-/* The link is tied when it leads to a translation; else the interpreter goes on there. */
-static void follow(struct hart *hart, uint64_t link)
+/* What is known of the code at hart->pc: looking it up costs several cache misses, so it is done once. */
+struct place {
+    const struct unit *unit; /* or NULL */
+    const void *entry;       /* of its translation, or NULL */
+};
+
+static struct place find_place(struct hart *hart)
 {
-    hart->pc = translator_link_pc(code_translator(hart->code), link);
-    if (!code_engine(hart->code)->modes.no_chain && code_entry(hart->code, hart->pc))
-        code_tie(hart->code, link, hart->pc);
+    const struct unit *unit = code_unit(hart->code, hart->pc);
+    return (struct place){unit, unit ? code_entry(hart->code, unit) : NULL};
 }
 
-static void look_up(struct hart *hart, uint64_t pc)
+/* The link is tied when it leads to a translation; else the interpreter goes on there. */
+static struct place follow(struct hart *hart, uint64_t link)
 {
-    const void *entry = code_entry(hart->code, pc);
+    hart->pc = translator_link_pc(code_translator(hart->code), link);
+    struct place place = find_place(hart);
+    if (place.entry && !code_engine(hart->code)->modes.no_chain)
+        code_tie(hart->code, link, place.unit);
+    return place;
+}
+
+static struct place look_up(struct hart *hart, uint64_t pc)
+{
     hart->pc = pc;
-    if (entry)
-        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){pc, entry};
+    struct place place = find_place(hart);
+    if (place.entry)
+        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){pc, place.entry};
+    return place;
 }
 
 void jit_fault_exit(struct hart *hart)
@@ -82,14 +97,13 @@ static bool leave(struct hart *hart, enum exit_kind kind)
     return false;
 }
 
-/* Goes on in the interpreter, at the cell or at the hart's pc. False: the engine is left. */
-static bool interpret(struct hart *hart, const union cell *cell)
+/* Goes on in the interpreter, at the cell or at the hart's pc, and returns the unit that is not cold. NULL: the engine is left. */
+static const struct unit *interpret(struct hart *hart, const union cell *cell)
 {
-    interp_go(hart, cell);
-    if (hart->exit.kind != EXIT_NONE)
-        return false;
-    hart->exits[ENGINE_EXIT_COLD]++;
-    return true;
+    const struct unit *unit = interp_go(hart, cell);
+    if (unit)
+        hart->exits[ENGINE_EXIT_COLD]++;
+    return unit;
 }
 
 /* The interpreter executes the instruction at the hart's pc, whatever begins there. */
@@ -114,36 +128,48 @@ static bool stop(struct hart *hart, enum lift_stop reason)
 }
 
 /* Runs translated code until it comes back. False: the engine is left. */
-static bool execute(struct hart *hart, const void *entry)
+static bool execute(struct hart *hart, struct place *place)
 {
-    unsigned reason = jit_enter(hart, entry);
+    unsigned reason = jit_enter(hart, place->entry);
     switch (reason) {
-    case JIT_LINK: follow(hart, hart->jit.value); break;
-    case JIT_LOOKUP: look_up(hart, hart->jit.value); break;
+    case JIT_LINK: *place = follow(hart, hart->jit.value); break;
+    case JIT_LOOKUP: *place = look_up(hart, hart->jit.value); break;
     case JIT_POLL: hart->pc = hart->jit.value; return leave(hart, EXIT_PENDING);
     case JIT_FAULT: jit_fault_exit(hart); return false;
-    default: return stop(hart, (enum lift_stop)(reason - JIT_STOP));
+    default:
+        if (!stop(hart, (enum lift_stop)(reason - JIT_STOP)))
+            return false;
+        *place = find_place(hart);
+        return true;
     }
     return likely(!host_is_set(hart->pending)) || leave(hart, EXIT_PENDING);
+}
+
+/* Interprets until there is something to translate, or a translation. False: the engine is left. */
+static bool warm_up(struct hart *hart, struct place *place)
+{
+    place->unit = interpret(hart, place->unit ? place->unit->cells : NULL);
+    if (!place->unit)
+        return false;
+    place->entry = code_translate(hart->code, place->unit);
+    return true;
 }
 
 void jit_run(struct hart *hart)
 {
     struct code *code = hart->code;
+    struct place place;
     bool stay = true;
     code_enter(code, hart);
     hart->reserve_address = HART_NO_RESERVE; /* as a kernel does on its way back from any trap */
     hart->pc &= ~UINT64_C(1);
+    place = find_place(hart);
     while (stay) {
-        const void *entry = code_entry(code, hart->pc);
         if (unlikely(!hart_rounds_as_host(hart))) {
             stay = interpret_one(hart);
-        } else if (entry) {
-            stay = execute(hart, entry);
+            place = find_place(hart);
         } else {
-            stay = interpret(hart, NULL);
-            if (stay)
-                code_translate(code, hart->pc);
+            stay = place.entry ? execute(hart, &place) : warm_up(hart, &place);
         }
     }
     code_leave(hart);
@@ -151,22 +177,17 @@ void jit_run(struct hart *hart)
 
 /* ---- For the host's signal handler ---- */
 
-/* At a unit's entry, where all slots are home, the hart can leave by the thunk. False: the interrupted pc is none. */
-HOST_NO_TSAN static bool leave_from_entry(struct hart *hart, const uint8_t *thunk, void *ucontext)
-{
-    const void *pc = (const void *)host_context_pc(ucontext);
-    if (!translator_entry_pc(code_translator(hart->code), pc, &hart->jit.value))
-        return false;
-    host_context_set_pc(ucontext, thunk);
-    return true;
-}
-
+/* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
 HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
 {
     const struct translator *translator = code_translator(hart->code);
-    bool inside = translator && translator_holds(translator, (const void *)host_context_pc(ucontext));
-    host_context_set_step(ucontext,
-                          inside && !leave_from_entry(hart, translator_thunks(translator)->poll, ucontext));
+    const void *pc = (const void *)host_context_pc(ucontext), *out = NULL;
+    bool inside = translator && translator_holds(translator, pc);
+    if (inside)
+        out = translator_way_out(translator, pc, &hart->jit.value);
+    if (out)
+        host_context_set_pc(ucontext, out);
+    host_context_set_step(ucontext, inside && !out);
 }
 
 HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
@@ -175,8 +196,10 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
     const void *pc = (const void *)host_context_pc(ucontext);
     if (!translator || !translator_holds(translator, pc))
         return false;
-    if (jit_is_buried(pc) && leave_from_entry(hart, translator_thunks(translator)->buried, ucontext))
+    if (jit_is_buried(pc) && translator_entry_pc(translator, pc, &hart->jit.value)) {
+        host_context_set_pc(ucontext, translator_thunks(translator)->buried);
         return true;
+    }
     host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
     if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP])) {
         host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */

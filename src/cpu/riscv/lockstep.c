@@ -343,7 +343,7 @@ static bool run_both(struct hart *hart, const struct translation *t)
     struct state jit;
     unsigned steps;
     walk(ls, hart, t);
-    if (!execute(hart, t->entry)) {
+    if (!execute(hart, t->unit.entry)) {
         report(hart, 0, &ls->states[0], "a fault that is not the guest's");
         return false;
     }

@@ -30,7 +30,7 @@ static const uint8_t *print_piece(struct buf *out, const struct lift_piece *piec
 
 static void print_guest(struct buf *out, const struct translation *t)
 {
-    const uint8_t *bytes = t->bytes;
+    const uint8_t *bytes = translation_bytes(t);
     buf_printf(out, "guest: %u instructions\n", t->insns);
     for (unsigned i = 0; i < t->piece_count; i++)
         bytes = print_piece(out, &t->pieces[i], bytes);
@@ -59,13 +59,13 @@ static void print_host(struct buf *out, const struct jit_unit *unit)
 
 void report_translation(struct buf *out, const struct translation *t, const struct ir *ir, unsigned what)
 {
-    buf_printf(out, "unit %#llx\n", (unsigned long long)t->pc);
+    buf_printf(out, "unit %#llx\n", (unsigned long long)t->unit.pc);
     if (what & DUMP_GUEST)
         print_guest(out, t);
     if (what & DUMP_IR)
         ir_print(ir, out);
     if (what & DUMP_HOST)
-        print_host(out, t->unit);
+        print_host(out, &t->unit);
 }
 
 void report_write(struct buf *out)

@@ -32,13 +32,7 @@ struct translator {
 
 static void on_evicted(void *context, struct jit_unit *unit);
 
-static void on_released(void *context, struct jit_unit *unit)
-{
-    (void)context;
-    free(unit->owner);
-}
-
-static const struct jit_cache_ops cache_ops = {.evicted = on_evicted, .released = on_released};
+static const struct jit_cache_ops cache_ops = {.evicted = on_evicted};
 
 static void make_thunks(struct translator *tr)
 {
@@ -128,6 +122,14 @@ HOST_NO_TSAN bool translator_entry_pc(const struct translator *tr, const void *e
     return true;
 }
 
+HOST_NO_TSAN const void *translator_way_out(const struct translator *tr, const void *exec, uint64_t *pc)
+{
+    const struct jit_unit *unit = jit_cache_locate(tr->cache, exec);
+    if (unit && unit->stop.at == exec)
+        return unit->stop.out;
+    return translator_entry_pc(tr, exec, pc) ? tr->thunks.poll : NULL;
+}
+
 uint64_t translator_link_pc(const struct translator *tr, uint64_t link)
 {
     return jit_cache_link_pc(tr->cache, link);
@@ -140,9 +142,8 @@ static struct translation_part **page_list(struct translator *tr, bool changeabl
     return &tr->pages[changeable][page % PAGE_HASH_COUNT];
 }
 
-static void part_link(struct translator *tr, struct translation_part *part)
+static void part_link(struct translation_part *part, struct translation_part **list)
 {
-    struct translation_part **list = page_list(tr, part->of->changeable, part->pc >> PAGE_SHIFT);
     part->next = *list;
     part->at = list;
     if (part->next)
@@ -157,39 +158,43 @@ static void part_unlink(struct translation_part *part)
         part->next->at = part->at;
 }
 
-/* Cuts a piece where pages end. Returns the number of parts; `parts` may be NULL. */
-static unsigned cut(const struct lift_piece *piece, uint32_t offset, struct translation_part *parts)
+static uint64_t first_page(const struct lift_piece *piece)
 {
-    unsigned count = 0;
-    uint64_t end = piece->pc + piece->bytes;
-    for (uint64_t at = piece->pc, next; at < end; at = next, count++) {
-        next = MIN(end, (at | ((UINT64_C(1) << PAGE_SHIFT) - 1)) + 1);
-        if (parts)
-            parts[count] = (struct translation_part){
-                .pc = at, .bytes = (uint32_t)(next - at), .offset = offset + (uint32_t)(at - piece->pc)};
-    }
-    return count;
+    return piece->pc >> PAGE_SHIFT;
+}
+
+static uint64_t last_page(const struct lift_piece *piece)
+{
+    return (piece->pc + piece->bytes - 1) >> PAGE_SHIFT;
 }
 
 static unsigned count_parts(const struct lift_result *lifted)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < lifted->piece_count; i++)
-        count += cut(&lifted->pieces[i], 0, NULL);
+        count += (unsigned)(last_page(&lifted->pieces[i]) - first_page(&lifted->pieces[i])) + 1;
     return count;
 }
 
 static void add_parts(struct translator *tr, struct translation *t)
 {
-    uint32_t offset = 0;
-    for (unsigned i = 0; i < t->piece_count; i++) {
-        t->part_count += cut(&t->pieces[i], offset, t->parts + t->part_count);
-        offset += t->pieces[i].bytes;
-    }
-    for (unsigned i = 0; i < t->part_count; i++) {
-        t->parts[i].of = t;
-        part_link(tr, &t->parts[i]);
-    }
+    struct translation_part *part = translation_parts(t);
+    for (unsigned i = 0; i < t->piece_count; i++)
+        for (uint64_t page = first_page(&t->pieces[i]); page <= last_page(&t->pieces[i]); page++, part++) {
+            part->piece = i;
+            part->offset = (uint32_t)((char *)part - (char *)t);
+            part_link(part, page_list(tr, t->changeable, page));
+        }
+}
+
+static struct translation *translation_of(const struct translation_part *part)
+{
+    return (struct translation *)((char *)part - part->offset);
+}
+
+static const struct lift_piece *piece_of(const struct translation_part *part)
+{
+    return &translation_of(part)->pieces[part->piece];
 }
 
 /* ---- Making ---- */
@@ -210,40 +215,41 @@ static bool is_empty(const struct ir *ir)
 }
 
 /* With a copy of what it was lifted from. */
-static struct translation *translation_new(const struct lift_result *lifted, struct unit *cold,
-                                           bool changeable)
+static struct translation *translation_new(struct translator *tr, struct unit *cold, bool changeable)
 {
-    size_t parts = count_parts(lifted) * sizeof(struct translation_part);
-    struct translation *t = malloc(sizeof(*t) + parts + lifted->byte_count);
+    const struct lift_result *lifted = &tr->lifted;
+    unsigned parts = count_parts(lifted);
+    struct translation *t = jit_cache_record(tr->cache, sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
+                                                            parts * sizeof(struct translation_part) +
+                                                            lifted->byte_count);
     if (!t)
         return NULL;
-    uint8_t *bytes = (uint8_t *)t->parts + parts;
-    *t = (struct translation){.cold = cold,
-                              .pc = cold->pc,
-                              .insns = lifted->insns,
-                              .piece_count = lifted->piece_count,
-                              .changeable = changeable,
-                              .cut = lifted->cut,
-                              .bytes = bytes};
+    t->cold = cold;
+    t->insns = (uint16_t)lifted->insns;
+    t->piece_count = (uint8_t)lifted->piece_count;
+    t->part_count = (uint8_t)parts;
+    t->changeable = changeable;
+    t->cut = lifted->cut;
     memcpy(t->pieces, lifted->pieces, lifted->piece_count * sizeof(t->pieces[0]));
-    memcpy(bytes, lifted->bytes, lifted->byte_count);
+    memcpy(translation_bytes(t), lifted->bytes, lifted->byte_count);
     return t;
 }
 
-/* Makes host code of tr->ir. */
-static bool assemble(struct translator *tr, struct translation *t)
+/* Makes host code of tr->ir, which is of tr->lifted. */
+static struct translation *assemble(struct translator *tr, struct unit *cold, bool changeable)
 {
     struct jit_room room;
     struct jit_result made;
     unsigned first_site;
     if (!jit_cache_room(tr->cache, &room, &first_site))
-        return false;
+        return NULL;
+    struct translation *t = translation_new(tr, cold, changeable);
+    if (!t)
+        return NULL;
     jit_assemble(tr->assembler, &tr->ir, &tr->thunks, room, first_site, &made);
-    t->unit = jit_cache_add(tr->cache, &room, &made, t->pc, t);
-    if (!t->unit)
-        return false;
-    t->entry = t->unit->entry;
-    return true;
+    if (!made.entry || !jit_cache_add(tr->cache, &t->unit, &room, &made, cold->pc))
+        return NULL;
+    return t;
 }
 
 static void dump(struct translator *tr, const struct translation *t)
@@ -264,11 +270,9 @@ static struct translation *translate(struct translator *tr, struct unit *cold,
         *failure = TRANSLATOR_INTERPRET;
         return NULL;
     }
-    struct translation *t = translation_new(&tr->lifted, cold, *changeable);
-    if (!t || !assemble(tr, t)) {
-        free(t);
+    struct translation *t = assemble(tr, cold, *changeable);
+    if (!t)
         return NULL;
-    }
     add_parts(tr, t);
     if (unlikely(tr->options->dump))
         dump(tr, t);
@@ -284,6 +288,7 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
     if (t) {
         tr->stats.insns += t->insns;
         atomic_store_explicit(&cold->translation, t, memory_order_release);
+        atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
         if (cold->counted)
             __atomic_store_n(&cold->cells[0].imm, 0, __ATOMIC_RELAXED);
     } else {
@@ -295,7 +300,7 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
 void translator_tie(struct translator *tr, uint64_t link, struct translation *t)
 {
     if (t->cold)
-        jit_cache_tie(tr->cache, link, t->unit);
+        jit_cache_tie(tr->cache, link, &t->unit);
 }
 
 /* ---- Death ---- */
@@ -305,8 +310,9 @@ static void forget(struct translator *tr, struct translation *t)
 {
     struct unit *cold = t->cold;
     for (unsigned i = 0; i < t->part_count; i++)
-        part_unlink(&t->parts[i]);
+        part_unlink(&translation_parts(t)[i]);
     t->cold = NULL;
+    atomic_store_explicit(&cold->entry, NULL, memory_order_release);
     atomic_store_explicit(&cold->translation, NULL, memory_order_release);
     if (cold->counted)
         __atomic_store_n(&cold->cells[0].imm, (int32_t)tr->options->threshold, __ATOMIC_RELAXED);
@@ -314,22 +320,23 @@ static void forget(struct translator *tr, struct translation *t)
 
 static void on_evicted(void *context, struct jit_unit *unit)
 {
-    forget(context, unit->owner);
+    forget(context, (struct translation *)unit); /* its first member */
 }
 
 void translator_kill(struct translator *tr, struct translation *t)
 {
     forget(tr, t);
     if (translator_is_ready(tr))
-        jit_cache_kill(tr->cache, t->unit);
+        jit_cache_kill(tr->cache, &t->unit);
 }
 
 static void kill_in_page(struct translator *tr, bool changeable, uint64_t page, uint64_t start, uint64_t end)
 {
     struct translation_part **list = page_list(tr, changeable, page), *part = *list;
     while (part) {
-        if (part->pc < end && start < part->pc + part->bytes) {
-            translator_kill(tr, part->of);
+        const struct lift_piece *piece = piece_of(part);
+        if (piece->pc < end && start < piece->pc + piece->bytes) {
+            translator_kill(tr, translation_of(part));
             part = *list; /* others of its parts may have been next */
         } else {
             part = part->next;
@@ -350,11 +357,21 @@ void translator_kill_range(struct translator *tr, uint64_t start, uint64_t end)
     }
 }
 
+/* Where the piece's bytes are in the translation's copy. */
+static const uint8_t *piece_bytes(const struct translation *t, unsigned piece)
+{
+    const uint8_t *bytes = translation_bytes(t);
+    for (unsigned i = 0; i < piece; i++)
+        bytes += t->pieces[i].bytes;
+    return bytes;
+}
+
 static bool has_changed(const struct translator *tr, const struct translation_part *part)
 {
-    uint8_t now[UINT64_C(1) << PAGE_SHIFT];
-    return host_copy(now, (const void *)(tr->machine.memory_base + part->pc), part->bytes) != 0 ||
-           memcmp(now, part->of->bytes + part->offset, part->bytes) != 0;
+    uint8_t now[LIFT_MAX_BYTES];
+    const struct lift_piece *piece = piece_of(part);
+    return host_copy(now, (const void *)(tr->machine.memory_base + piece->pc), piece->bytes) != 0 ||
+           memcmp(now, piece_bytes(translation_of(part), part->piece), piece->bytes) != 0;
 }
 
 void translator_kill_changed(struct translator *tr)
@@ -364,7 +381,7 @@ void translator_kill_changed(struct translator *tr)
         while (part) {
             bool changed = has_changed(tr, part);
             if (changed)
-                translator_kill(tr, part->of);
+                translator_kill(tr, translation_of(part));
             part = changed ? tr->pages[true][i] : part->next;
         }
     }
@@ -375,7 +392,7 @@ void translator_kill_all(struct translator *tr)
     for (unsigned i = 0; i < 2 * PAGE_HASH_COUNT; i++) {
         struct translation_part **list = &tr->pages[i / PAGE_HASH_COUNT][i % PAGE_HASH_COUNT];
         while (*list)
-            translator_kill(tr, (*list)->of);
+            translator_kill(tr, translation_of(*list));
     }
 }
 
@@ -400,7 +417,7 @@ void translator_reuse(struct translator *tr, int chunk)
 static unsigned fetch_copy(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
 {
     const struct translation *t = context;
-    const uint8_t *copy = t->bytes;
+    const uint8_t *copy = translation_bytes(t);
     for (unsigned i = 0; i < t->piece_count; copy += t->pieces[i++].bytes) {
         uint64_t offset = pc - t->pieces[i].pc;
         if (offset >= t->pieces[i].bytes)
@@ -419,13 +436,13 @@ static bool lift_again(struct translator *tr, const struct translation *t)
     struct lift_limits limits = tr->limits;
     if (t->cut)
         limits.max_insns = t->insns;
-    return lift_unit(&tr->ir, &source, &limits, t->pc, &tr->lifted);
+    return lift_unit(&tr->ir, &source, &limits, t->unit.pc, &tr->lifted);
 }
 
 bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *address)
 {
     struct jit_unit *unit = jit_cache_locate(tr->cache, hart->fault.pc);
-    return unit && lift_again(tr, unit->owner) &&
+    return unit && lift_again(tr, (struct translation *)unit) &&
            jit_recover(tr->assembler, &tr->ir, &tr->thunks, unit->room, unit->first_site, &hart->fault,
                        &hart->x[LIFT_BIAS], &hart->pc, address);
 }

@@ -14,26 +14,33 @@
 
 struct translator;
 
-/* A piece of guest code in one page, in the list of that page. */
+/* Puts a piece of guest code into the list of a page where it has bytes. */
 struct translation_part {
-    uint64_t pc;
-    uint32_t bytes, offset; /* in the translation's copy */
     struct translation_part *next, **at;
-    struct translation *of;
+    uint32_t piece;
+    uint32_t offset; /* of this in the translation */
 };
 
+/*   | struct translation | pieces | parts | bytes of the pieces, one after the other |        small, for there are many */
 struct translation {
-    const void *entry;
-    struct jit_unit *unit;
+    struct jit_unit unit;
     struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead */
-    uint64_t pc;
-    unsigned insns, piece_count, part_count;
+    uint16_t insns;
+    uint8_t piece_count, part_count;
     bool changeable;
-    bool cut;             /* struct lift_result */
-    const uint8_t *bytes; /* of the pieces, one after the other */
-    struct lift_piece pieces[LIFT_MAX_PIECES];
-    struct translation_part parts[];
+    bool cut; /* struct lift_result */
+    struct lift_piece pieces[];
 };
+
+static inline struct translation_part *translation_parts(const struct translation *t)
+{
+    return (struct translation_part *)&t->pieces[t->piece_count];
+}
+
+static inline uint8_t *translation_bytes(const struct translation *t)
+{
+    return (uint8_t *)(translation_parts(t) + t->part_count);
+}
 
 int translator_new(struct translator **out, const struct engine_options *options, uint64_t mem_base,
                    uint64_t extensions, struct guise_error *err);
@@ -57,6 +64,10 @@ uint64_t translator_link_pc(const struct translator *translator, uint64_t link);
 
 /* Is a unit's entry there, and what is its pc? As jit_cache_locate(). */
 bool translator_entry_pc(const struct translator *translator, const void *exec, uint64_t *pc);
+
+/* Where a hart that is asked to stop can go on to from there, so that it leaves; NULL when it has to go on first. *pc is what
+ * struct jit_state.value is to be. As jit_cache_locate(). */
+const void *translator_way_out(const struct translator *translator, const void *exec, uint64_t *pc);
 
 /* Why there is no translation. */
 enum translator_failure {

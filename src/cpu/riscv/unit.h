@@ -61,10 +61,12 @@ struct cell_info {
 
 struct translation;
 
+/* What a look-up reads is together. */
 struct unit {
     uint64_t pc;
-    struct translation *_Atomic translation; /* of the code at the same pc, or NULL */
+    const void *_Atomic entry;               /* of the translation, or NULL */
     struct unit *_Atomic next;               /* in the table's bucket */
+    struct translation *_Atomic translation; /* of the code at the same pc, or NULL */
     struct unit *page_next;                  /* in the list of units that start in a page of this hash */
     uint16_t bytes;                          /* of guest code */
     uint16_t cell_count;
@@ -117,17 +119,20 @@ const struct unit *code_locate(const union cell *cell, struct cell_info *info);
 
 /* ---- Translations of units, for engines that translate; between code_enter() and code_leave() ---- */
 
-/* The entry of the translation at `pc`, or NULL. */
-const void *code_entry(struct code *code, uint64_t pc);
+/* The unit at `pc`, dead or alive, or NULL when there is none yet. */
+const struct unit *code_unit(struct code *code, uint64_t pc);
+
+/* The entry of the translation that the unit leads to, or NULL. */
+const void *code_entry(const struct code *code, const struct unit *unit);
 
 /* Makes one, or sees to it that code_find() has a unit that can be interpreted. The same result. */
-const void *code_translate(struct code *code, uint64_t pc);
+const void *code_translate(struct code *code, const struct unit *unit);
 
 /* The translation at `pc`, made when there is none; NULL when there is none to be had. */
 const struct translation *code_translation(struct code *code, uint64_t pc);
 
-/* The hart came through the link to a pc that has a translation: from now on the link leads there. */
-void code_tie(struct code *code, uint64_t link, uint64_t pc);
+/* The hart came through the link to the unit's pc: if it has a translation, the link leads there from now on. */
+void code_tie(struct code *code, uint64_t link, const struct unit *unit);
 
 /* Sees to it that the interpreter's unit at `pc` is the one instruction alone, so that what follows can be a translation.
  * False: the instruction begins a translation itself. */
@@ -153,8 +158,8 @@ void code_together(struct code *code);
 /* ---- */
 
 /* Runs from hart->pc on, or from `cell`, which is there. Between code_enter() and code_leave(). EXIT_NONE: came to a unit
- * that was counted out or has a translation. */
-void interp_go(struct hart *hart, const union cell *cell);
+ * that was counted out or has a translation, and returns it. */
+const struct unit *interp_go(struct hart *hart, const union cell *cell);
 
 /* From now on the hart's use of units is minded; its jump cache must be empty. */
 void code_add_hart(struct code *code, struct hart *hart);

@@ -72,6 +72,12 @@ void x86_alu_imm(struct jit_assembler *as, unsigned n, uint32_t width, unsigned 
         x86_rri(as, X86(0, 0, 0x81) | width, n, reg, imm, 4);
 }
 
+void x86_alu_imm_m(struct jit_assembler *as, unsigned n, uint32_t width, struct x86_mem mem, int32_t imm)
+{
+    bool small = imm == (int8_t)imm;
+    x86_rmi(as, X86(0, 0, small ? 0x83 : 0x81) | width, n, mem, imm, small ? 1 : 4);
+}
+
 uint8_t *x86_skip(struct jit_assembler *as, enum x86_condition condition)
 {
     const char bytes[] = {(char)(0x70 | condition), 0};
@@ -97,12 +103,6 @@ ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref
     return ref;
 }
 
-ir_ref x86_raw(struct jit_assembler *as, ir_ref ref)
-{
-    const struct ir_ins *ins = ir_at(as->ir, ref);
-    return ins->op == IR_CANON && jit_is_idle(as, ref) ? ins->a : ref;
-}
-
 /* The constant that the reference is, if it fits an instruction's immediate. */
 static bool immediate(const struct jit_assembler *as, ir_ref ref, uint32_t width, int32_t *imm)
 {
@@ -125,7 +125,7 @@ static bool stays(struct jit_assembler *as, ir_ref ref, unsigned reg)
 /* Pins that must not be the result's while `b` is still to be read. */
 static uint32_t pins_of(struct jit_assembler *as, ir_ref b)
 {
-    return ir_is_constant(b) || ir_at(as->ir, b)->op != IR_GET || b >= IR_BASE + as->machine->ir.pin_count
+    return ir_is_constant(b) || ir_at(as->ir, b)->op != IR_GET || b >= IR_BASE + as->ir->machine->pin_count
                ? 0
                : JIT_REG(as->slot_pin[b - IR_BASE]);
 }
@@ -202,11 +202,26 @@ static bool add_scaled(struct jit_assembler *as, ir_ref ref, ir_ref a, ir_ref b)
     return true;
 }
 
-static void emit_add(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+/* Should the operands of an operation that may have them in any order change places? */
+static bool should_swap(struct jit_assembler *as, const struct ir_ins *ins, ir_ref a, ir_ref b, unsigned home)
 {
-    ir_ref a = x86_narrow(as, ins, ins->a), b = x86_narrow(as, ins, ins->b);
-    if (ins->type != IR_I64 || !add_scaled(as, ref, a, b))
-        add_three(as, ref, a, b, x86_width(ins));
+    int32_t offset;
+    if (!(ir_ops[ins->op].flags & IR_SWAP) || ir_is_constant(b) || stays(as, b, home))
+        return false;
+    return stays(as, a, home) || (jit_in_memory(as, a, &offset) && !jit_in_memory(as, b, &offset));
+}
+
+/* The result begins as its first operand; the second may be in memory. */
+static void emit_two(struct jit_assembler *as, ir_ref ref, ir_ref a, ir_ref b, uint32_t op)
+{
+    int32_t offset;
+    unsigned r = jit_def(as, ref, JIT_INTEGERS & ~pins_of(as, b));
+    if (jit_in_memory(as, b, &offset))
+        x86_rm(as, op, r, X86_STATE(offset));
+    else
+        x86_rr(as, op, r, jit_use(as, b, JIT_INTEGERS));
+    jit_use_as(as, a, r);
+    jit_done(as);
 }
 
 static void emit_binary(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins, unsigned n)
@@ -214,21 +229,35 @@ static void emit_binary(struct jit_assembler *as, ir_ref ref, const struct ir_in
     int32_t imm;
     uint32_t width = x86_width(ins);
     ir_ref a = x86_narrow(as, ins, ins->a), b = x86_narrow(as, ins, ins->b);
-    unsigned home = ir_at(as->ir, ref)->reg;
-    if (ir_ops[ins->op].flags & IR_SWAP && !ir_is_constant(b) && stays(as, a, home) && !stays(as, b, home)) {
-        ir_ref t = a;
-        a = b;
-        b = t;
-    }
-    unsigned r = jit_def(as, ref, JIT_INTEGERS & ~pins_of(as, b));
     if (immediate(as, b, width, &imm)) {
+        unsigned r = jit_def(as, ref, JIT_INTEGERS);
         x86_alu_imm(as, n, width, r, imm);
-    } else {
-        unsigned rb = jit_use(as, b, JIT_INTEGERS);
-        x86_rr(as, X86_ALU(n) | width, r, rb);
+        jit_use_as(as, a, r);
+        jit_done(as);
+        return;
     }
-    jit_use_as(as, a, r);
-    jit_done(as);
+    bool swap = should_swap(as, ins, a, b, ir_at(as->ir, ref)->reg);
+    emit_two(as, ref, swap ? b : a, swap ? a : b, X86_ALU(n) | width);
+}
+
+/* Two of three operands are one: the operation may read the third in memory. */
+static bool adds_in_place(struct jit_assembler *as, ir_ref ref, ir_ref a, ir_ref b)
+{
+    int32_t offset;
+    unsigned home = ir_at(as->ir, ref)->reg;
+    return (jit_in_memory(as, a, &offset) && !stays(as, b, home)) ||
+           (jit_in_memory(as, b, &offset) && !stays(as, a, home));
+}
+
+static void emit_add(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    ir_ref a = x86_narrow(as, ins, ins->a), b = x86_narrow(as, ins, ins->b);
+    if (ins->type == IR_I64 && add_scaled(as, ref, a, b))
+        return;
+    if (adds_in_place(as, ref, a, b))
+        emit_binary(as, ref, ins, ALU_ADD);
+    else
+        add_three(as, ref, a, b, x86_width(ins));
 }
 
 static void emit_mul(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -243,11 +272,8 @@ static void emit_mul(struct jit_assembler *as, ir_ref ref, const struct ir_ins *
         jit_done(as);
         return;
     }
-    unsigned r = jit_def(as, ref, JIT_INTEGERS & ~pins_of(as, b));
-    unsigned rb = jit_use(as, b, JIT_INTEGERS);
-    x86_rr(as, X86(0, 1, 0xaf) | width, r, rb);
-    jit_use_as(as, a, r);
-    jit_done(as);
+    bool swap = should_swap(as, ins, a, b, ir_at(as->ir, ref)->reg);
+    emit_two(as, ref, swap ? b : a, swap ? a : b, X86(0, 1, 0xaf) | width);
 }
 
 /* ---- Shifts ---- */
@@ -375,6 +401,26 @@ static void emit_unary(struct jit_assembler *as, ir_ref ref, const struct ir_ins
     jit_done(as);
 }
 
+/* Does the host's instruction for it clear the upper half? Divisions have cases of their own that do not. */
+static bool clears_upper_half(const struct jit_assembler *as, const struct ir_ins *ins)
+{
+    if (ins->type != IR_I32)
+        return false;
+    if (ins->op >= IR_SHL && ins->op <= IR_ROR)
+        return ir_is_constant(ins->b) && ir_constant_value(as->ir, ins->b) & 31;
+    return ins->op >= IR_ADD && ins->op <= IR_XOR;
+}
+
+static void emit_zext32(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    if (!jit_dies(as, ins->a) || !clears_upper_half(as, ir_at(as->ir, ins->a))) {
+        emit_unary(as, ref, ins, X86_MOV);
+        return;
+    }
+    jit_use_as(as, ins->a, jit_def(as, ref, JIT_INTEGERS)); /* no instruction, if it can be made there */
+    jit_done(as);
+}
+
 /* Without LZCNT and TZCNT: BSR and BSF leave the result undefined for 0. */
 static void emit_bit_scan(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
@@ -464,8 +510,8 @@ static bool is_fp_compare(unsigned op)
 static void prepare_fp_test(struct jit_assembler *as, struct x86_test *t, const struct ir_ins *ins,
                             bool negate)
 {
-    t->a = jit_use(as, x86_raw(as, ins->a), JIT_FPS);
-    t->b = jit_use(as, x86_raw(as, ins->b), JIT_FPS);
+    t->a = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
+    t->b = jit_use(as, jit_raw(as, ins->b), JIT_FPS);
     t->equal_ordered = ins->op == IR_FEQ && !negate;
     t->unequal_or_unordered = ins->op == IR_FEQ && negate;
     if (ins->op != IR_FEQ) /* b compared with a: "above" is false when they are unordered */
@@ -482,7 +528,8 @@ static bool sees_flags(const struct ir_ins *ins)
 static bool may_fuse(struct jit_assembler *as, ir_ref compare, ir_ref user)
 {
     const struct ir_ins *ins = ir_at(as->ir, compare);
-    if (!jit_is_idle(as, compare) || !(is_integer_compare(ins->op) || is_fp_compare(ins->op)))
+    if (!jit_is_idle(as, compare) ||
+        !(is_integer_compare(ins->op) || is_fp_compare(ins->op) || ins->op == IR_UNBOXED))
         return false;
     if (is_fp_compare(ins->op))
         for (ir_ref between = compare + 1; between < user; between++)
@@ -500,27 +547,65 @@ static ir_ref negated_fp_compare(struct jit_assembler *as, const struct ir_ins *
     return is_fp_compare(ir_at(as->ir, ins->a)->op) && may_fuse(as, ins->a, user) ? ins->a : 0;
 }
 
+static void prepare_value_test(struct jit_assembler *as, struct x86_test *t, ir_ref value)
+{
+    int32_t offset;
+    t->width = X86_W;
+    if (jit_in_memory(as, value, &offset)) {
+        t->kind = X86_TEST_MEMORY_IMMEDIATE;
+        t->memory = X86_STATE(offset);
+    } else {
+        t->kind = X86_TEST_REGISTER;
+        t->a = jit_use(as, value, JIT_INTEGERS);
+    }
+}
+
+static void prepare_integer_test(struct jit_assembler *as, struct x86_test *t, const struct ir_ins *ins)
+{
+    int32_t offset;
+    t->width = x86_width(ins);
+    t->condition = integer_condition(ins->op);
+    ir_ref a = x86_narrow(as, ins, ins->a), b = x86_narrow(as, ins, ins->b);
+    bool a_in_memory = jit_in_memory(as, a, &offset);
+    if (a_in_memory)
+        t->memory = X86_STATE(offset);
+    if (immediate(as, b, t->width, &t->imm)) {
+        t->kind = a_in_memory ? X86_TEST_MEMORY_IMMEDIATE : t->imm ? X86_TEST_IMMEDIATE : X86_TEST_REGISTER;
+        t->a = a_in_memory ? JIT_NO_REG : jit_use(as, a, JIT_INTEGERS);
+        return;
+    }
+    if (a_in_memory) {
+        t->kind = X86_TEST_MEMORY_REGISTER;
+        t->b = jit_use(as, b, JIT_INTEGERS);
+        return;
+    }
+    t->a = jit_use(as, a, JIT_INTEGERS);
+    t->kind = jit_in_memory(as, b, &offset) ? X86_TEST_MEMORY : X86_TEST_REGISTERS;
+    if (t->kind == X86_TEST_MEMORY)
+        t->memory = X86_STATE(offset);
+    else
+        t->b = jit_use(as, b, JIT_INTEGERS);
+}
+
 struct x86_test x86_test_prepare(struct jit_assembler *as, ir_ref condition, ir_ref user)
 {
     struct x86_test t = {.condition = X86_NE};
-    if (ir_is_constant(condition) || !may_fuse(as, condition, user)) {
-        t.a = jit_use(as, condition, JIT_INTEGERS);
-        return t;
-    }
-    const struct ir_ins *ins = ir_at(as->ir, condition);
-    ir_ref negated = negated_fp_compare(as, ins, user);
-    t.compare = negated ? negated : condition;
-    if (negated || is_fp_compare(ins->op)) {
+    const struct ir_ins *ins = ir_is_constant(condition) ? NULL : ir_at(as->ir, condition);
+    ir_ref negated;
+    if (!ins || !may_fuse(as, condition, user)) {
+        prepare_value_test(as, &t, condition);
+    } else if (ins->op == IR_UNBOXED) {
+        t.kind = X86_TEST_BOX;
+        t.a = jit_use(as, ins->a, JIT_FPS);
+        t.b = jit_temp(as, JIT_INTEGERS);
+    } else if (is_fp_compare(ins->op) || (negated = negated_fp_compare(as, ins, user))) {
+        t.kind = X86_TEST_FP;
+        t.compare = is_fp_compare(ins->op) ? condition : negated;
         ir_at(as->ir, t.compare)->hint = JIT_CONSUMED;
-        prepare_fp_test(as, &t, ir_at(as->ir, t.compare), negated != 0);
-        return t;
+        prepare_fp_test(as, &t, ir_at(as->ir, t.compare), t.compare != condition);
+    } else {
+        prepare_integer_test(as, &t, ins);
     }
-    int32_t imm;
-    t.condition = integer_condition(ins->op);
-    t.a = jit_use(as, x86_narrow(as, ins, ins->a), JIT_INTEGERS);
-    t.b = immediate(as, ins->b, x86_width(ins), &imm)
-              ? JIT_NO_REG
-              : jit_use(as, x86_narrow(as, ins, ins->b), JIT_INTEGERS);
     return t;
 }
 
@@ -531,23 +616,24 @@ static void emit_fp_compare(struct jit_assembler *as, const struct ir_ins *ins, 
     x86_sse(as, op, first, 0, second);
 }
 
+static void emit_box_test(struct jit_assembler *as, unsigned fp, unsigned temp)
+{
+    x86_alu_imm(as, ALU_CMP, 0, temp, -1);
+    x86_rri(as, X86(0, 0, 0xc1) | X86_W, SHIFT_SHR, temp, 32, 1);
+    x86_sse(as, X86(0x66, 1, 0x7e) | X86_W, fp, 0, temp); /* movq */
+}
+
 void x86_test_emit(struct jit_assembler *as, const struct x86_test *t)
 {
-    if (!t->compare) {
-        x86_rr(as, X86_TEST | X86_W, t->a, t->a);
-        return;
-    }
-    const struct ir_ins *ins = ir_at(as->ir, t->compare);
-    if (is_fp_compare(ins->op)) {
-        emit_fp_compare(as, ins, t->a, t->b);
-    } else if (t->b == JIT_NO_REG) {
-        int32_t imm = (int32_t)ir_constant_value(as->ir, ins->b);
-        if (imm == 0)
-            x86_rr(as, X86_TEST | x86_width(ins), t->a, t->a);
-        else
-            x86_alu_imm(as, ALU_CMP, x86_width(ins), t->a, imm);
-    } else {
-        x86_rr(as, X86_ALU(ALU_CMP) | x86_width(ins), t->a, t->b);
+    switch (t->kind) {
+    case X86_TEST_REGISTER: x86_rr(as, X86_TEST | t->width, t->a, t->a); break;
+    case X86_TEST_REGISTERS: x86_rr(as, X86_ALU(ALU_CMP) | t->width, t->a, t->b); break;
+    case X86_TEST_IMMEDIATE: x86_alu_imm(as, ALU_CMP, t->width, t->a, t->imm); break;
+    case X86_TEST_MEMORY: x86_rm(as, X86_ALU(ALU_CMP) | t->width, t->a, t->memory); break;
+    case X86_TEST_MEMORY_REGISTER: x86_rm(as, X86_ALU_STORE(ALU_CMP) | t->width, t->b, t->memory); break;
+    case X86_TEST_MEMORY_IMMEDIATE: x86_alu_imm_m(as, ALU_CMP, t->width, t->memory, t->imm); break;
+    case X86_TEST_FP: emit_fp_compare(as, ir_at(as->ir, t->compare), t->a, t->b); break;
+    case X86_TEST_BOX: emit_box_test(as, t->a, t->b); break;
     }
 }
 
@@ -632,7 +718,7 @@ static void emit(struct jit_assembler *as, ir_ref ref)
     case IR_SEXT32: emit_unary(as, ref, ins, X86(0, 0, 0x63) | X86_W); break;
     case IR_ZEXT8: emit_unary(as, ref, ins, X86(0, 1, 0xb6) | X86_B); break;
     case IR_ZEXT16: emit_unary(as, ref, ins, X86(0, 1, 0xb7)); break;
-    case IR_ZEXT32: emit_unary(as, ref, ins, X86_MOV); break;
+    case IR_ZEXT32: emit_zext32(as, ref, ins); break;
     case IR_EQ:
     case IR_NE:
     case IR_LT:
@@ -684,6 +770,8 @@ const struct jit_target jit_target_host = {
     .load = load,
     .store = store,
     .store_constant = store_constant,
+    .canon = x86_canon_cold,
     .exit = x86_emit_exit,
+    .loop = x86_emit_loop,
     .thunks = x86_make_thunks,
 };

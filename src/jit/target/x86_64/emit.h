@@ -38,28 +38,40 @@ static inline uint32_t x86_width(const struct ir_ins *ins)
 /* An i32 operation may read a value from before its extension, when that is not computed otherwise. */
 ir_ref x86_narrow(struct jit_assembler *as, const struct ir_ins *ins, ir_ref ref);
 
-/* What arithmetic and comparisons make of a NaN does not depend on which one it is: they may read the value from
- * before CANON, when that is not computed otherwise. */
-ir_ref x86_raw(struct jit_assembler *as, ir_ref ref);
-
 /* The operand of a memory access; registers are chosen. */
 struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref);
 
-/* Emits what sets the host's flags for a value being not zero; says by which condition (for FEQ both of NE and P have
- * to be looked at). Registers of the operation must have been chosen before; jit_done() is left to the caller. */
+/* What sets the host's flags for a value being not zero, and the condition that says so (for FEQ both of NE and P have to
+ * be looked at). x86_test_prepare() chooses the registers; jit_done() is left to the caller. */
+enum x86_test_kind {
+    X86_TEST_REGISTER,         /* a against 0 */
+    X86_TEST_REGISTERS,        /* a and b */
+    X86_TEST_IMMEDIATE,        /* a and imm */
+    X86_TEST_MEMORY,           /* a and what is in memory */
+    X86_TEST_MEMORY_REGISTER,  /* what is in memory and b */
+    X86_TEST_MEMORY_IMMEDIATE, /* what is in memory and imm */
+    X86_TEST_FP,
+    X86_TEST_BOX, /* the upper half of a, by way of b */
+};
 struct x86_test {
+    enum x86_test_kind kind;
     enum x86_condition condition;
     bool equal_ordered;        /* true is: E and NP */
     bool unequal_or_unordered; /* true is: NE or P */
-    ir_ref compare;            /* 0: the value itself */
+    ir_ref compare;            /* X86_TEST_FP */
+    uint32_t width;
     unsigned a, b;
+    int32_t imm;
+    struct x86_mem memory;
 };
 struct x86_test x86_test_prepare(struct jit_assembler *as, ir_ref condition, ir_ref user);
 void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
 
 void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
+void x86_canon_cold(struct jit_assembler *as, unsigned reg, enum ir_type type);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
+void x86_emit_loop(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
 
@@ -91,5 +103,6 @@ enum { ALU_ADD = 0, ALU_OR = 1, ALU_AND = 4, ALU_SUB = 5, ALU_XOR = 6, ALU_CMP =
 
 /* An operation of the group with an immediate, in its shortest form. */
 void x86_alu_imm(struct jit_assembler *as, unsigned n, uint32_t width, unsigned reg, int32_t imm);
+void x86_alu_imm_m(struct jit_assembler *as, unsigned n, uint32_t width, struct x86_mem mem, int32_t imm);
 
 #endif

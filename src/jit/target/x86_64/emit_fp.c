@@ -17,7 +17,7 @@ static void copy(struct jit_assembler *as, unsigned to, unsigned from)
 static void emit_arithmetic(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins, unsigned byte)
 {
     uint32_t op = X86(prefix_of(ins), 1, byte);
-    ir_ref a = x86_raw(as, ins->a), b = x86_raw(as, ins->b);
+    ir_ref a = jit_raw(as, ins->a), b = jit_raw(as, ins->b);
     if (x86_has(as, X86_AVX)) {
         unsigned r = jit_def(as, ref, JIT_FPS);
         jit_share(as, r);
@@ -37,7 +37,7 @@ static void emit_sqrt(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     uint32_t op = X86(prefix_of(ins), 1, 0x51);
     unsigned r = jit_def(as, ref, JIT_FPS);
     jit_share(as, r);
-    unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS);
+    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
     if (x86_has(as, X86_AVX)) {
         x86_vex(as, op, r, ra, ra);
     } else {
@@ -53,9 +53,9 @@ static void emit_fused(struct jit_assembler *as, ir_ref ref, const struct ir_ins
     static const uint8_t opcodes[] = {0xa9, 0xab, 0xad, 0xaf};
     const struct ir_ins *pair = ir_at(as->ir, ins->b);
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
-    unsigned rb = jit_use(as, x86_raw(as, pair->a), JIT_FPS), rc = jit_use(as, x86_raw(as, pair->b), JIT_FPS);
+    unsigned rb = jit_use(as, jit_raw(as, pair->a), JIT_FPS), rc = jit_use(as, jit_raw(as, pair->b), JIT_FPS);
     x86_vex(as, X86(0x66, 2, opcodes[ins->op - IR_FMADD]) | (ins->type == IR_F64 ? X86_W : 0), r, rb, rc);
-    jit_use_as(as, x86_raw(as, ins->a), r);
+    jit_use_as(as, jit_raw(as, ins->a), r);
     jit_done(as);
 }
 
@@ -89,12 +89,21 @@ static void emit_canon(struct jit_assembler *as, ir_ref ref, const struct ir_ins
     jit_done(as);
 }
 
+void x86_canon_cold(struct jit_assembler *as, unsigned reg, enum ir_type type)
+{
+    const struct ir_ins ins = {.type = type};
+    compare(as, &ins, reg, reg);
+    uint8_t *number = x86_skip(as, X86_NP);
+    load_nan(as, &ins, reg);
+    x86_skip_to(as, number);
+}
+
 /* minsd and maxsd give the second operand for zeros of either sign and for NaNs: those cases are cold. */
 static void emit_min_max(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     bool min = ins->op == IR_FMIN;
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
-    unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS), rb = jit_use(as, x86_raw(as, ins->b), JIT_FPS);
+    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS), rb = jit_use(as, jit_raw(as, ins->b), JIT_FPS);
     const uint8_t *back = jit_here(as), *equal = x86_cold_begin(as);
     copy(as, r, ra);
     x86_sse(as, PS | (min ? 0x56 : 0x54), r, r, rb); /* or, and: -0 wins, +0 wins */
@@ -193,7 +202,7 @@ static void emit_convert(struct jit_assembler *as, ir_ref ref, const struct ir_i
 {
     bool to_single = ins->type == IR_F32;
     unsigned r = jit_def(as, ref, JIT_FPS & ~as->wanted);
-    unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS);
+    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
     x86_sse(as, X86(to_single ? 0xf2 : 0xf3, 1, 0x5a), r, r, ra);
     clear(as, r, to_single);
     jit_done(as);
@@ -248,7 +257,7 @@ static void emit_to_integer(struct jit_assembler *as, ir_ref ref, const struct i
     uint32_t width = wide ? X86_W : 0;
     int64_t largest = wide ? INT64_MAX : INT32_MAX;
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
-    unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS);
+    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS);
     const uint8_t *back = jit_here(as), *cold;
     if (!wide)
         x86_rr(as, X86(0, 0, 0x63) | X86_W, r, r);
@@ -282,7 +291,7 @@ static void emit_to_unsigned(struct jit_assembler *as, ir_ref ref, const struct 
     uint32_t width = is_double ? X86_W : 0;
     uint32_t convert = X86(prefix_of(ins), 1, 0x2c) | X86_W;
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
-    unsigned ra = jit_use(as, x86_raw(as, ins->a), JIT_FPS), t = jit_temp(as, JIT_INTEGERS);
+    unsigned ra = jit_use(as, jit_raw(as, ins->a), JIT_FPS), t = jit_temp(as, JIT_INTEGERS);
     const uint8_t *back = jit_here(as), *cold;
     uint8_t *other = NULL;
     if (!wide)

@@ -71,7 +71,7 @@ static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     };
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
     jit_share(as, r);
-    jit_settle(as);
+    jit_settle_fault(as);
     x86_rm(as, opcodes[ins->op - IR_LDS8], r, x86_address(as, ins->a));
     jit_done(as);
 }
@@ -79,7 +79,7 @@ static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
 static void emit_load_fp(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     unsigned r = jit_def(as, ref, JIT_FPS);
-    jit_settle(as);
+    jit_settle_fault(as);
     struct x86_mem m = x86_address(as, ins->a);
     if (ins->type == IR_F32)
         x86_sse_m(as, X86(0, 1, 0x56), r, r, x86_constant_at(as, X86_BOX));
@@ -99,7 +99,7 @@ static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
         [IR_ST64 - IR_ST8] = {X86(0, 0, 0x89) | X86_W, X86(0, 0, 0xc7) | X86_W, 4},
     };
     unsigned kind = ins->op - IR_ST8;
-    jit_settle(as);
+    jit_settle_fault(as);
     ir_ref value = ins->b;
     if (ir_is_constant(value) && (ins->op != IR_ST64 || is_displacement(as, value))) {
         int32_t imm = (int32_t)ir_constant_value(as->ir, value);
@@ -114,7 +114,7 @@ static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
 
 static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
 {
-    jit_settle(as);
+    jit_settle_fault(as);
     unsigned rv = jit_use(as, ins->b, JIT_FPS);
     x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x11), rv, 0, x86_address(as, ins->a));
     jit_done(as);
@@ -130,7 +130,7 @@ static void lock(struct jit_assembler *as)
 /* lock xadd, xchg (locked by itself): the register has the operand and gets the old value. */
 static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
-    jit_settle(as);
+    jit_settle_fault(as);
     unsigned r = jit_def(as, ref, JIT_INTEGERS & ~as->wanted);
     struct x86_mem m = x86_address(as, ins->a);
     if (ins->op == IR_AADD) {
@@ -165,7 +165,7 @@ static void combine(struct jit_assembler *as, const struct ir_ins *ins, unsigned
 static void emit_compare_loop(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     const uint32_t rest = JIT_INTEGERS & ~JIT_REG(RAX) & ~JIT_REG(RCX);
-    jit_settle(as);
+    jit_settle_fault(as);
     jit_def(as, ref, JIT_REG(RAX));
     jit_clobber(as, JIT_REG(RCX));
     unsigned rv = jit_use(as, ins->b, rest);
@@ -185,7 +185,7 @@ static void emit_compare_loop(struct jit_assembler *as, ir_ref ref, const struct
 static void emit_compare_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     const struct ir_ins *values = ir_at(as->ir, ins->b);
-    jit_settle(as);
+    jit_settle_fault(as);
     jit_def(as, ref, JIT_REG(RAX));
     unsigned desired = jit_use(as, values->b, JIT_INTEGERS & ~JIT_REG(RAX));
     struct x86_mem m = {

@@ -1,26 +1,27 @@
 #include "jit/target/x86_64/encode.h"
 
-#include <string.h>
-
+/* An instruction in the making, the lowest byte first: at most eight bytes up to ModRM and SIB, at most eight behind them. In
+ * registers, since bytes that are stored one by one and then copied at once make the copy wait for the stores. */
 struct bytes {
-    unsigned size;
-    uint8_t at[32];
+    uint64_t head, tail;
+    unsigned head_size, tail_size;
 };
 
-static void add(struct bytes *b, unsigned byte)
+static inline void add(struct bytes *b, unsigned byte)
 {
-    b->at[b->size++] = (uint8_t)byte;
+    b->head |= (uint64_t)(uint8_t)byte << 8 * b->head_size++;
 }
 
-static void add32(struct bytes *b, uint32_t value)
+/* Displacement, immediate: 1, 2 or 4 bytes. */
+static inline void add_tail(struct bytes *b, uint32_t value, unsigned size)
 {
-    memcpy(&b->at[b->size], &value, sizeof(value));
-    b->size += (unsigned)sizeof(value);
+    b->tail |= (uint64_t)(value & (UINT32_MAX >> (32 - 8 * size))) << 8 * b->tail_size;
+    b->tail_size += size;
 }
 
-static void put(struct jit_assembler *as, const struct bytes *b)
+static inline void put(struct jit_assembler *as, const struct bytes *b)
 {
-    jit_put(as, b->at, b->size);
+    jit_put(as, b->head | (jit_code)b->tail << 8 * b->head_size, b->head_size + b->tail_size);
 }
 
 /* Prefixes, REX and the opcode's bytes; register numbers' fourth bits go into REX. */
@@ -69,15 +70,15 @@ static void add_memory(struct jit_assembler *as, struct bytes *b, unsigned reg, 
     const unsigned sib = 4, none = 5;
     if (m.target) {
         add_modrm(b, 0, reg, none);
-        unsigned size = b->size + 4 + after;
+        unsigned size = b->head_size + 4 + after;
         const uint8_t *end = jit_here(as) + (as->in_cold ? size : 0);
-        add32(b, (uint32_t)((const uint8_t *)m.target - end));
+        add_tail(b, (uint32_t)((const uint8_t *)m.target - end), 4);
         return;
     }
     if (m.base < 0) {
         add_modrm(b, 0, reg, sib);
         add_modrm(b, m.scale, m.index < 0 ? sib : (unsigned)m.index, none);
-        add32(b, (uint32_t)m.disp);
+        add_tail(b, (uint32_t)m.disp, 4);
         return;
     }
     unsigned base = (unsigned)m.base & 7;
@@ -88,21 +89,14 @@ static void add_memory(struct jit_assembler *as, struct bytes *b, unsigned reg, 
     } else {
         add_modrm(b, mod, reg, base);
     }
-    if (mod == 1)
-        add(b, (uint8_t)m.disp);
-    else if (mod == 2)
-        add32(b, (uint32_t)m.disp);
+    if (mod)
+        add_tail(b, (uint32_t)m.disp, mod == 1 ? 1 : 4);
 }
 
 static void add_immediate(struct bytes *b, int32_t imm, unsigned size)
 {
-    if (size == 1)
-        add(b, (uint8_t)imm);
-    else if (size == 2) {
-        add(b, (uint8_t)imm);
-        add(b, (uint8_t)(imm >> 8));
-    } else if (size == 4)
-        add32(b, (uint32_t)imm);
+    if (size)
+        add_tail(b, (uint32_t)imm, size);
 }
 
 static bool wants_rex(uint32_t op, unsigned reg)
@@ -186,7 +180,7 @@ void x86_sse_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned sec
 
 void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size)
 {
-    jit_put(as, (const uint8_t *)bytes, size);
+    jit_put_bytes(as, bytes, size);
 }
 
 void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
@@ -196,17 +190,17 @@ void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
         if (reg >= R8)
             add(&b, 0x41);
         add(&b, 0xb8 | (reg & 7));
-        add32(&b, (uint32_t)value);
+        add_tail(&b, (uint32_t)value, 4);
     } else if (x86_fits32(value)) {
         add(&b, 0x48 | reg >> 3);
         add(&b, 0xc7);
         add_modrm(&b, 3, 0, reg);
-        add32(&b, (uint32_t)value);
+        add_tail(&b, (uint32_t)value, 4);
     } else {
         add(&b, 0x48 | reg >> 3);
         add(&b, 0xb8 | (reg & 7));
-        add32(&b, (uint32_t)value);
-        add32(&b, (uint32_t)((uint64_t)value >> 32));
+        add_tail(&b, (uint32_t)value, 4);
+        add_tail(&b, (uint32_t)((uint64_t)value >> 32), 4);
     }
     put(as, &b);
 }
@@ -215,8 +209,8 @@ void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
 
 static void put_relative(struct jit_assembler *as, struct bytes *b, const void *target)
 {
-    const uint8_t *end = jit_here(as) + (as->in_cold ? b->size + 4 : 0);
-    add32(b, (uint32_t)((const uint8_t *)target - end));
+    const uint8_t *end = jit_here(as) + (as->in_cold ? b->head_size + 4 : 0);
+    add_tail(b, (uint32_t)((const uint8_t *)target - end), 4);
     put(as, b);
 }
 

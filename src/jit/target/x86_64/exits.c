@@ -64,6 +64,74 @@ static const uint8_t *side_stub(struct jit_assembler *as, const struct jit_steps
     return stub;
 }
 
+/* ---- Ways back in a loop ---- */
+
+static bool leads_back(const struct jit_assembler *as, const struct ir_exit *exit)
+{
+    return as->ir->loop && exit->kind == IR_EXIT_GO && exit->pc == as->ir->pc;
+}
+
+/* The jump that was emitted last will lead to the LOOP. */
+static void lead_back(struct jit_assembler *as)
+{
+    enum { FIELD = sizeof(int32_t) };
+    if (as->back_count == JIT_MAX_BACK)
+        as->left = 0;
+    if (!as->left)
+        return;
+    uint8_t *field = as->in_cold ? as->cold - FIELD : as->hot + as->last_size - FIELD;
+    as->back[as->back_count++] = (struct jit_back){field, as->in_cold ? as->cold_exec : as->hot_exec};
+}
+
+static const uint8_t *back_stub(struct jit_assembler *as, const struct jit_steps *steps)
+{
+    const uint8_t *stub = x86_cold_begin(as);
+    jit_emit_steps(as, steps);
+    x86_jmp(as, jit_here(as));
+    lead_back(as);
+    x86_cold_end(as);
+    return stub;
+}
+
+void x86_emit_loop(struct jit_assembler *as)
+{
+    const uint8_t *head = jit_here(as);
+    for (unsigned i = 0; i < as->back_count && as->left; i++)
+        jit_patch(as->back[i].field, as->back[i].to_exec, head);
+    as->back_count = 0;
+}
+
+/* The way to where the exit leads, from what it is to be in the engine or another unit, or in this one's loop. */
+static void find_way(struct jit_assembler *as, const struct ir_exit *exit, struct jit_steps *steps)
+{
+    if (as->ir->loop && !leads_back(as, exit)) {
+        jit_way_out(as, steps);
+        return;
+    }
+    jit_claim_pins(as);
+    jit_way_home(as, 0, 0, steps);
+}
+
+/* ---- POLL ---- */
+
+/* Nothing is executed: it is a place to stop at, from where cold code leads out. */
+static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
+{
+    struct jit_steps steps;
+    jit_settle(as, true);
+    if (as->ir->loop)
+        jit_way_out(as, &steps);
+    else
+        jit_way_home(as, 0, 0, &steps);
+    as->stop.at = jit_here(as);
+    as->stop.out = x86_cold_begin(as);
+    jit_emit_steps(as, &steps);
+    x86_mov_imm(as, RAX, (int64_t)exit->pc);
+    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
+    x86_jmp(as, as->thunks->poll);
+    x86_cold_end(as);
+}
+
 /* ---- BR ---- */
 
 static void jump_if(struct jit_assembler *as, const struct x86_test *t, const uint8_t *stub)
@@ -84,12 +152,17 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
                         const struct ir_exit *exit)
 {
     struct jit_steps steps;
-    jit_settle(as);
+    bool back = leads_back(as, exit);
+    jit_settle(as, exit->pc > as->ir->pc); /* what leads back is often taken */
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
-    jit_claim_pins(as);
-    jit_way_home(as, 0, 0, &steps);
+    find_way(as, exit, &steps);
     bool two = t.equal_ordered || t.unequal_or_unordered;
-    if (steps.count == 0 && exit->kind == IR_EXIT_GO && !two) {
+    if (back && steps.count == 0 && !two) {
+        x86_jcc(as, t.condition, jit_here(as));
+        lead_back(as);
+    } else if (back) {
+        jump_if(as, &t, back_stub(as, &steps));
+    } else if (steps.count == 0 && exit->kind == IR_EXIT_GO && !two) {
         struct jit_site *site = new_site(as, exit->pc);
         site->field = x86_jcc_site(as, t.condition, site->stub);
     } else {
@@ -197,12 +270,19 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     bool plain_return = exit->kind == IR_EXIT_RETURN && returns;
     bool indirect = exit->kind == IR_EXIT_INDIRECT || exit->kind == IR_EXIT_INDIRECT_CALL ||
                     (exit->kind == IR_EXIT_RETURN && !returns);
-    jit_settle(as);
+    jit_settle(as, false);
     if (indirect && !ir_is_constant(ins->b))
         jit_place(as, ins->b);
-    jit_claim_pins(as);
-    jit_way_home(as, indirect ? ins->b : 0, RAX, &steps);
-    if (exit->kind == IR_EXIT_STOP) {
+    if (as->ir->loop) {
+        find_way(as, exit, &steps);
+    } else {
+        jit_claim_pins(as);
+        jit_way_home(as, indirect ? ins->b : 0, RAX, &steps);
+    }
+    if (leads_back(as, exit)) {
+        x86_jmp(as, jit_here(as));
+        lead_back(as);
+    } else if (exit->kind == IR_EXIT_STOP) {
         x86_jmp(as, as->thunks->stop);
         x86_mov_imm(as, RCX, JIT_STOP + exit->reason);
         x86_mov_imm(as, RAX, (int64_t)exit->pc);
@@ -226,7 +306,9 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
     const struct ir_exit *exit = &as->ir->exits[ins->a];
-    if (ins->op == IR_EXIT || (ir_is_constant(ins->b) && ir_constant_value(as->ir, ins->b)))
+    if (ins->op == IR_POLL)
+        emit_poll(as, exit);
+    else if (ins->op == IR_EXIT || (ir_is_constant(ins->b) && ir_constant_value(as->ir, ins->b)))
         emit_end(as, ins, exit);
     else if (!ir_is_constant(ins->b))
         emit_branch(as, ref, ins, exit);
@@ -418,7 +500,7 @@ static const void *make_constants(struct jit_assembler *as)
     const void *at = jit_here(as);
     for (unsigned i = 0; i < X86_CONSTANTS; i++) {
         const uint64_t wide[2] = {constants[i], 0};
-        jit_put(as, (const uint8_t *)wide, sizeof(wide));
+        jit_put_bytes(as, wide, sizeof(wide));
     }
     uint8_t tables[64 + 32] = {0};
     for (unsigned host = 0; host < 64;
@@ -428,7 +510,7 @@ static const void *make_constants(struct jit_assembler *as)
         tables[host] = (uint8_t)flags;
         tables[64 + flags] = (uint8_t)(host & ~2u);
     }
-    jit_put(as, tables, sizeof(tables));
+    jit_put_bytes(as, tables, sizeof(tables));
     return at;
 }
 
