@@ -64,8 +64,8 @@ int jit_assembler_new(struct jit_assembler **out, const struct jit_machine *mach
 void jit_assembler_free(struct jit_assembler *as);
 
 struct jit_result {
-    struct jit_room room;         /* what is left */
-    const uint8_t *entry;         /* exec address; NULL: the unit is given up */
+    struct jit_room room; /* what is left */
+    const uint8_t *entry; /* exec address; NULL: the unit is given up */
     struct jit_stop stop;
     unsigned site_count;          /* numbered from first_site on */
     const struct jit_site *sites; /* borrowed from the assembler until the next unit */

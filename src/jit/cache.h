@@ -88,7 +88,7 @@ bool jit_cache_holds(const struct jit_cache *cache, const void *exec);
 struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec);
 
 struct jit_cache_stats {
-    uint64_t units, bytes;               /* made */
+    uint64_t units, bytes;                /* made */
     uint64_t killed, released, evictions; /* units, units, chunks */
     uint64_t links, tied;
 };

@@ -161,6 +161,8 @@ void ir_mark(struct ir *ir, uint64_t pc);
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref);
 
 void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit);
+
+/* Every way round a loop passes it. It costs nothing: see struct jit_stop. */
 void ir_poll(struct ir *ir, struct ir_exit exit);
 
 /* What follows is a loop: exits to the unit's pc come back to here, with the slots' values at those exits. What was made

@@ -4,8 +4,8 @@
  * struct jit_state), pinned slots are in their registers and the stack pointer is the CPU's return stack.
  *
  * Nothing in translated code looks whether it is to stop. Who wants that sets `pending` and interrupts the thread; its
- * handler lets the code go on instruction by instruction to the next entry of a unit, where all slots are home, and from
- * there to the `poll` thunk. Shared code that a handler cannot step through (a call of the front end's functions, the way
+ * handler lets the code go on instruction by instruction to the next entry of a unit, where all slots are home, or to a
+ * loop's POLL, and from there to the `poll` thunk. Shared code that a handler cannot step through (a call of the front end's functions, the way
  * in) looks at `pending` and traps.
  *
  * Threads: a state belongs to the thread that runs it. Lifetime: embedded in its CPU. */

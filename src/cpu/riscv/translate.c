@@ -219,9 +219,9 @@ static struct translation *translation_new(struct translator *tr, struct unit *c
 {
     const struct lift_result *lifted = &tr->lifted;
     unsigned parts = count_parts(lifted);
-    struct translation *t = jit_cache_record(tr->cache, sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
-                                                            parts * sizeof(struct translation_part) +
-                                                            lifted->byte_count);
+    struct translation *t =
+        jit_cache_record(tr->cache, sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
+                                        parts * sizeof(struct translation_part) + lifted->byte_count);
     if (!t)
         return NULL;
     t->cold = cold;
