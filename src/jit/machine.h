@@ -14,7 +14,7 @@
 
 #include "jit/ir.h"
 
-/* Where indirect jumps went. A slot's index is (pc >> 1) % JIT_JUMP_COUNT; an empty one's pc is 1, which is no pc. */
+/* Where indirect jumps went. A slot's index is (pc >> 1) % JIT_JUMP_COUNT; an empty one's pc has another index. */
 struct jit_jump {
     uint64_t pc;
     const void *entry;

@@ -159,21 +159,18 @@ static const struct idiom idioms[] = {
      {JALR(RA, RA, 8)},
      "pc 0x1000\n"
      "v1 i64 add ra, 8\n"
-     "v2 i64 and v1, -2\n"
      "set ra, 4100\n"
-     "exit v2 -> indirect-call return 0x1004 check ra\n"},
+     "exit v1 -> indirect-call return 0x1004 check ra\n"},
     {"a tail call",
      {JALR(0, A5, 0)},
      "pc 0x1000\n"
-     "v1 i64 and a5, -2\n"
-     "exit v1 -> indirect\n"},
+     "exit a5 -> indirect\n"},
     {"another link register",
      {JALR(T0, T1, 0)},
      "pc 0x1000\n"
      "v1 i64 get t1\n"
-     "v2 i64 and v1, -2\n"
      "set t0, 4100\n"
-     "exit v2 -> indirect\n"},
+     "exit v1 -> indirect\n"},
     {"an atomic",
      {INSN(AMOADD_W, .rd = A0, .rs1 = A1, .rs2 = A2), ECALL},
      "pc 0x1000\n"

@@ -23,7 +23,7 @@ static void clear_jumps(struct hart *hart)
 {
     if (hart->jit_epoch)
         memset(hart->jit.jumps, 0, sizeof(hart->jit.jumps));
-    hart->jit.jumps[0].pc = 1;
+    hart->jit.jumps[0].pc = 2;
 }
 
 /* What the jump cache and the return stack hold is of another epoch: its memory may be used for something else. */
@@ -70,10 +70,10 @@ static struct place follow(struct hart *hart, uint64_t link)
 
 static struct place look_up(struct hart *hart, uint64_t pc)
 {
-    hart->pc = pc;
+    hart->pc = pc & ~UINT64_C(1);
     struct place place = find_place(hart);
     if (place.entry)
-        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){pc, place.entry};
+        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){hart->pc, place.entry};
     return place;
 }
 

@@ -118,9 +118,9 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
         leave(l, (struct ir_exit){.kind = IR_EXIT_RETURN, .check = ra_slot}, lift_x(l, LIFT_RA));
         return;
     }
-    ir_ref target = lift_op_k(l, IR_AND, IR_I64, lift_address(l, insn), ~UINT64_C(1));
+    ir_ref target = lift_address(l, insn);
     if (ir_is_constant(target)) {
-        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target));
+        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target) & ~UINT64_C(1));
         return;
     }
     lift_set_x(l, insn->rd, lift_constant(l, return_pc));

@@ -288,8 +288,6 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
         x86_mov_imm(as, RAX, (int64_t)exit->pc);
     } else if (indirect) {
         emit_indirect(as, exit);
-        if (exit->kind == IR_EXIT_RETURN)
-            x86_alu_imm(as, ALU_AND, X86_W, RAX, -2);
     } else if (plain_return) {
         x86_bytes(as, "\xc3", 1);
     } else {
@@ -446,7 +444,6 @@ static void make_indirect(struct jit_assembler *as, struct jit_thunks *thunks)
     load_check(as, as->machine->return_slot);
     thunks->missed_return = jit_here(as);
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_base));
-    x86_alu_imm(as, ALU_AND, X86_W, RAX, -2);
     x86_rr(as, X86_MOV, RCX, RAX);
     x86_rri(as, X86(0, 0, 0x81), ALU_AND, RCX, (int32_t)jump_mask, 4);
     x86_rm(as, X86_ALU(ALU_CMP) | X86_W, RAX, jump_entry(as, offsetof(struct jit_jump, pc)));
