@@ -10,10 +10,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#define GUARD        ((size_t)4096)
-#define RETURN_BYTES ((size_t)64 << 10)
-#define RETURN_ABOVE ((size_t)64)
-#define SIGNAL_BYTES ((size_t)32 << 10) /* beside what the host's frame takes */
+#define GUARD          ((size_t)4096)
+#define RETURN_BYTES   ((size_t)64 << 10)
+#define RETURN_ABOVE   ((size_t)64)
+#define INTERRUPT_CODE (-0x6775)          /* which no kernel gives */
+#define SIGNAL_BYTES   ((size_t)32 << 10) /* beside what the host's frame takes */
 
 static size_t signal_bytes(void)
 {
@@ -57,6 +58,7 @@ void host_guest_thread_enter(struct host_guest_thread *thread, uint64_t base)
 {
     const stack_t stack = {.ss_sp = signal_stack(thread), .ss_size = signal_bytes()};
     sigaltstack(&stack, &thread->outer);
+    host_guest_thread_fork_child(thread);
     if (base)
         host_syscall(SYS_arch_prctl, ARCH_SET_GS, (long)base, 0, 0, 0, 0);
 }
@@ -64,6 +66,23 @@ void host_guest_thread_enter(struct host_guest_thread *thread, uint64_t base)
 void host_guest_thread_leave(struct host_guest_thread *thread)
 {
     sigaltstack(&thread->outer, NULL);
+}
+
+void host_guest_thread_fork_child(struct host_guest_thread *thread)
+{
+    thread->pid = (int)host_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    thread->tid = (int)host_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+void host_guest_thread_interrupt(const struct host_guest_thread *thread)
+{
+    const siginfo_t info = {.si_signo = SIGTRAP, .si_code = INTERRUPT_CODE};
+    host_syscall(SYS_rt_tgsigqueueinfo, thread->pid, thread->tid, SIGTRAP, (long)&info, 0, 0);
+}
+
+HOST_NO_TSAN bool host_guest_thread_interrupted(const siginfo_t *info)
+{
+    return info->si_code == INTERRUPT_CODE;
 }
 
 HOST_NO_TSAN bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address,

@@ -16,6 +16,7 @@ struct host_guest_thread {
     uint8_t *mapping;      /* NULL: none */
     uint64_t *return_base; /* the return stack's first word; some words above it are there too */
     stack_t outer;         /* the signal stack that was in use before */
+    int pid, tid;          /* of the thread that has entered */
 };
 
 /* 0 or -errno. */
@@ -28,5 +29,12 @@ void host_guest_thread_leave(struct host_guest_thread *thread);
 
 /* Was the access to `address` a push beyond the return stack? `sp`: the stack pointer. Async-signal-safe. */
 bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address, uint64_t sp);
+
+/* Interrupts the thread that has entered by a SIGTRAP; is it one of those? */
+void host_guest_thread_interrupt(const struct host_guest_thread *thread);
+bool host_guest_thread_interrupted(const siginfo_t *info);
+
+/* The calling thread is the one that has entered, in a child made by fork(). */
+void host_guest_thread_fork_child(struct host_guest_thread *thread);
 
 #endif

@@ -39,4 +39,7 @@ void host_context_registers(const void *ucontext, uint64_t integer[16], uint64_t
 void host_context_set_pc(void *ucontext, const void *pc);
 void host_context_set_sp(void *ucontext, const void *sp);
 
+/* Shall SIGTRAP come after each instruction that is executed when the handler has returned? */
+void host_context_set_step(void *ucontext, bool step);
+
 #endif

@@ -88,6 +88,13 @@ HOST_NO_TSAN void host_context_set_sp(void *ucontext, const void *sp)
     ((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
 }
 
+HOST_NO_TSAN void host_context_set_step(void *ucontext, bool step)
+{
+    const greg_t trap_flag = 0x100;
+    greg_t *flags = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_EFL];
+    *flags = step ? *flags | trap_flag : *flags & ~trap_flag;
+}
+
 HOST_NO_TSAN void host_syscall_rewind(void *ucontext)
 {
     greg_t *pc = pc_of(ucontext);

@@ -715,6 +715,7 @@ static void begin(struct jit_assembler *as, struct ir *ir)
     if (ir->loop)
         jit_set_layout(as, ir->machine);
     as->back_count = 0;
+    as->stop = (struct jit_stop){NULL, NULL};
     as->in_cold = false;
     as->left = JIT_UNIT_MAX - 256;
     as->busy = as->avoid = as->wanted = as->written = as->claimed = 0;
@@ -754,9 +755,9 @@ void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thun
         *result = (struct jit_result){.room = room};
         return;
     }
-    const uint8_t *entry = as->target->entry(as);
     *result = (struct jit_result){.room = {as->cold, as->hot, room.to_exec},
-                                  .entry = entry,
+                                  .entry = jit_here(as),
+                                  .stop = as->stop,
                                   .site_count = as->site_count,
                                   .sites = as->sites};
 }
@@ -790,7 +791,6 @@ void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size)
         return;
     }
     as->left -= size;
-    as->last_size = size;
     if (as->in_cold) {
         memcpy(as->cold, bytes, size);
         as->cold += size;

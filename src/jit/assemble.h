@@ -24,16 +24,24 @@ struct jit_site {
     uint64_t pc;
 };
 
+/* Where a unit that may not come to the entry of one for long, because it loops, can be stopped: at one exec address in it
+ * the other may be gone to instead, which leads to the `poll` thunk. NULL: it has no such place. */
+struct jit_stop {
+    const uint8_t *at, *out;
+};
+
 /* The code that all units share; made once by jit_make_thunks(). Exec addresses. */
 struct jit_thunks {
     /* Runs translated code from `entry` until it comes back; enum jit_reason, the value is in the state. */
     unsigned (*enter)(void *state_register, const void *entry);
-    const uint8_t *link;          /* a link's stub comes here, its number in the first scratch register */
-    const uint8_t *lookup;        /* pc in the first scratch register */
-    const uint8_t *poll;          /* the same */
-    const uint8_t *stop;          /* the same, the reason in the second */
-    const uint8_t *fault;         /* where the signal handler sends a faulting hart */
-    const uint8_t *missed_return; /* resets the return stack, then as `indirect` */
+    const uint8_t *link;   /* a link's stub comes here, its number in the first scratch register */
+    const uint8_t *lookup; /* pc in the first scratch register */
+    const uint8_t *stop;   /* the same, the reason in the second */
+    const uint8_t *fault;  /* where the signal handler sends a faulting hart; */
+    const uint8_t
+        *poll; /* one at a unit's entry that was asked to stop, the unit's pc in the state's `value`; */
+    const uint8_t *buried;        /* one at the entry of a unit that is buried, the same */
+    const uint8_t *missed_return; /* resets the return stack, then as an indirect jump */
     const uint8_t *
         underflow; /* what the word at the return stack's bottom points to: return slot's value, then as missed_return */
     const uint8_t *call; /* calls the function number in the second scratch register */
@@ -56,8 +64,9 @@ int jit_assembler_new(struct jit_assembler **out, const struct jit_machine *mach
 void jit_assembler_free(struct jit_assembler *as);
 
 struct jit_result {
-    struct jit_room room;         /* what is left */
-    const uint8_t *entry;         /* exec address; even; jit_bury() works on it. NULL: the unit is given up */
+    struct jit_room room; /* what is left */
+    const uint8_t *entry; /* exec address; NULL: the unit is given up */
+    struct jit_stop stop;
     unsigned site_count;          /* numbered from first_site on */
     const struct jit_site *sites; /* borrowed from the assembler until the next unit */
 };
@@ -83,8 +92,11 @@ void jit_make_thunks(const struct jit_machine *machine, struct jit_modes modes, 
  * may be executing it. */
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target);
 
-/* From now on whoever comes to the unit's entry leaves with JIT_LOOKUP for its pc; who is inside goes on. `entry`:
- * address for writing. */
+/* From now on whoever comes to the unit's entry faults there: `buried` of the thunks is the way out then. Who is inside
+ * goes on. `entry`: address for writing. */
 void jit_bury(uint8_t *entry);
+
+/* Is it such an entry? Either address. Async-signal-safe. */
+bool jit_is_buried(const uint8_t *entry);
 
 #endif

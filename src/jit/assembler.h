@@ -72,6 +72,7 @@ struct jit_assembler {
     unsigned later_count;
     uint32_t random;
 
+    struct jit_stop stop;
     unsigned first_site, site_count;
     struct jit_site sites[JIT_MAX_SITES];
     uint8_t outer_pin[IR_MAX_SLOTS]; /* between units: register, or JIT_NO_REG */
@@ -107,7 +108,6 @@ struct jit_target {
                    enum ir_type type);                  /* in cold code, in place: CANON, BOX */
     void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT, BR and POLL */
     void (*loop)(struct jit_assembler *as);             /* LOOP */
-    const uint8_t *(*entry)(struct jit_assembler *as);  /* ends the unit at its top; its exec address */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
 extern const struct jit_target jit_target_host;

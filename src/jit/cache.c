@@ -23,6 +23,7 @@
 #define CHUNK_LINKS  (BLOCK_LINKS * CHUNK_BLOCKS)
 #define CHUNK_SHIFT  16
 #define NO_LINK      UINT32_MAX
+#define CHUNK_UNITS  (CHUNK_BYTES / 64)
 
 struct link {
     uint64_t pc;
@@ -45,8 +46,9 @@ struct chunk {
     enum chunk_state state;
     uint64_t age; /* of chunks in use: the smaller, the older */
     uint8_t *cold, *hot;
-    struct jit_unit **units; /* in the order in which they were made: hot code descends, cold code ascends */
-    unsigned unit_count, unit_room;
+    struct jit_unit **
+        units; /* in the order in which they were made: hot code descends, cold code ascends; for CHUNK_UNITS */
+    unsigned unit_count; /* grows while handlers read it (jit_cache_locate) */
     unsigned link_count;
     struct link *blocks[CHUNK_BLOCKS];
     struct records *records; /* the first is being filled */
@@ -193,7 +195,7 @@ static void chunk_clear(struct jit_cache *cache, struct chunk *chunk)
 static bool chunk_has_room(const struct chunk *chunk)
 {
     return chunk->hot - chunk->cold >= (ptrdiff_t)JIT_UNIT_MAX &&
-           CHUNK_LINKS - chunk->link_count >= 2 * IR_MAX_EXITS;
+           CHUNK_LINKS - chunk->link_count >= 2 * IR_MAX_EXITS && chunk->unit_count < CHUNK_UNITS;
 }
 
 static struct chunk *chunk_filling(struct jit_cache *cache)
@@ -280,17 +282,12 @@ void jit_cache_reuse(struct jit_cache *cache, int number)
 
 /* ---- Units ---- */
 
-static bool units_grow(struct chunk *chunk)
+/* Room for all at once, for it never moves; pages are there when they are used. */
+static bool units_there(struct chunk *chunk)
 {
-    if (chunk->unit_count < chunk->unit_room)
-        return true;
-    unsigned room = MAX(64u, 2 * chunk->unit_room);
-    struct jit_unit **units = realloc(chunk->units, room * sizeof(*units));
-    if (!units)
-        return false;
-    chunk->units = units;
-    chunk->unit_room = room;
-    return true;
+    if (!chunk->units)
+        chunk->units = malloc(CHUNK_UNITS * sizeof(*chunk->units));
+    return chunk->units;
 }
 
 void *jit_cache_record(struct jit_cache *cache, size_t size)
@@ -316,11 +313,12 @@ bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct 
                    const struct jit_result *made, uint64_t pc)
 {
     struct chunk *chunk = chunk_filling(cache);
-    if (!units_grow(chunk) || !links_grow(chunk, made->site_count))
+    if (!units_there(chunk) || !links_grow(chunk, made->site_count))
         return false;
     *unit = (struct jit_unit){
         .pc = pc,
         .entry = made->entry,
+        .stop = made->stop,
         .room = *room,
         .cold_bytes = (uint32_t)(made->room.cold - room->cold),
         .hot_bytes = (uint32_t)(room->hot - made->room.hot),
@@ -331,7 +329,8 @@ bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct 
     links_add(cache, chunk, made->sites, made->site_count);
     chunk->cold = made->room.cold;
     chunk->hot = made->room.hot;
-    chunk->units[chunk->unit_count++] = unit;
+    chunk->units[chunk->unit_count] = unit;
+    __atomic_store_n(&chunk->unit_count, chunk->unit_count + 1, __ATOMIC_RELEASE);
     cache->stats.units++;
     cache->stats.bytes += unit->cold_bytes + unit->hot_bytes;
     return true;
@@ -349,34 +348,34 @@ void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit)
     cache->stats.killed++;
 }
 
-bool jit_cache_holds(const struct jit_cache *cache, const void *exec)
+HOST_NO_TSAN bool jit_cache_holds(const struct jit_cache *cache, const void *exec)
 {
     return (size_t)((const uint8_t *)exec - cache->memory.exec) < cache->memory.size;
 }
 
-static bool is_inside(const struct jit_unit *unit, const uint8_t *write)
+HOST_NO_TSAN static bool is_inside(const struct jit_unit *unit, const uint8_t *write)
 {
     return (size_t)(write - unit->room.cold) < unit->cold_bytes ||
            (size_t)(write - (unit->room.hot - unit->hot_bytes)) < unit->hot_bytes;
 }
 
 /* Was the unit made after the one whose code is at the address? Hot and cold code never meet in a chunk. */
-static bool is_later(const struct jit_unit *unit, const uint8_t *write, bool cold)
+HOST_NO_TSAN static bool is_later(const struct jit_unit *unit, const uint8_t *write, bool cold)
 {
     return cold ? unit->room.cold > write : unit->room.hot <= write;
 }
 
-struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec)
+HOST_NO_TSAN struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec)
 {
     size_t offset = (size_t)((const uint8_t *)exec - cache->memory.exec);
     if (offset < SHARED_BYTES || offset >= cache->memory.size)
         return NULL;
     const uint8_t *write = cache->memory.write + offset;
     const struct chunk *chunk = &cache->chunks[(offset - SHARED_BYTES) / cache->chunk_bytes];
-    if (!chunk->unit_count)
+    unsigned low = 0, high = __atomic_load_n(&chunk->unit_count, __ATOMIC_ACQUIRE);
+    if (!high)
         return NULL;
-    bool cold = write < chunk->cold;
-    unsigned low = 0, high = chunk->unit_count;
+    bool cold = write < __atomic_load_n(&chunk->cold, __ATOMIC_RELAXED);
     while (high - low > 1) {
         unsigned middle = low + (high - low) / 2;
         if (is_later(chunk->units[middle], write, cold))

@@ -25,6 +25,7 @@ struct jit_cache;
 struct jit_unit {
     uint64_t pc;
     const uint8_t *entry; /* exec address; constant as long as the unit's memory */
+    struct jit_stop stop;
     struct jit_room room; /* where it was made, for jit_recover() */
     uint32_t cold_bytes, hot_bytes;
     uint32_t first_site, site_count;
@@ -82,7 +83,8 @@ void jit_cache_tie(struct jit_cache *cache, uint64_t number, struct jit_unit *un
 /* Without the lock, async-signal-safe: is it an address of execution of ours? */
 bool jit_cache_holds(const struct jit_cache *cache, const void *exec);
 
-/* The unit, dead or alive, whose code is at the address; NULL when it is shared code or nothing. */
+/* The unit, dead or alive, whose code is at the address; NULL when it is shared code or nothing. With the lock; or without,
+ * async-signal-safe, by a hart that is at the address. */
 struct jit_unit *jit_cache_locate(const struct jit_cache *cache, const void *exec);
 
 struct jit_cache_stats {

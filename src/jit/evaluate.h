@@ -16,6 +16,7 @@ struct ir_world {
     void *context;
     jit_call *const *calls; /* by number */
     uint32_t upper;         /* what the undefined upper half of i32 results holds */
+    bool stop;              /* asks it to stop: POLL leaves */
 };
 
 enum ir_ending_kind {

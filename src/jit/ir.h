@@ -82,9 +82,8 @@ struct ir_exit {
     uint8_t kind;   /* enum ir_exit_kind */
     uint8_t reason; /* IR_EXIT_STOP; `count` */
     uint8_t check;  /* IR_EXIT_CALL, _INDIRECT_CALL, _RETURN: slot with the return address */
-    bool poll;      /* looks first whether the engine is asked to stop: on every way that may form a loop */
-    bool
-        count; /* IR_EXIT_GO: leaves with `reason` when it comes by for the n-th time, n being in jit_state.counters */
+    /* IR_EXIT_GO: leaves with `reason` when it comes by for the n-th time, n being in jit_state.counters. */
+    bool count;
 };
 
 /* A piece of guest state: 8 bytes in the CPU's state, at `offset` from where the back end's state register points. */
@@ -164,6 +163,8 @@ void ir_mark(struct ir *ir, uint64_t pc);
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref);
 
 void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit);
+
+/* Every way round a loop passes it. It costs nothing: see struct jit_stop. */
 void ir_poll(struct ir *ir, struct ir_exit exit);
 
 /* What follows is a loop: exits to the unit's pc come back to here, with the slots' values at those exits. What was made

@@ -361,14 +361,22 @@ static uint64_t integer(struct run *r, const struct ir_ins *ins)
     return whole ? (uint64_t)result : narrow_result(r, ins, (uint64_t)result);
 }
 
+static void poll(struct run *r, unsigned index)
+{
+    if (!r->world->stop)
+        return;
+    r->end.exit = index;
+    end(r, IR_LEFT, r->ir->exits[index].pc);
+}
+
 static uint64_t step(struct run *r, const struct ir_ins *ins)
 {
     switch (ins->op) {
     case IR_NOP:
     case IR_PC:
     case IR_PAIR:
-    case IR_POLL:
     case IR_FENCE: return 0;
+    case IR_POLL: poll(r, ins->a); return 0;
     case IR_LOOP: r->head = r->next; return 0;
     case IR_GETFLAGS: return fpu_flags();
     case IR_SETFLAGS: fpu_set_flags((unsigned)value_of(r, ins->a) & FPU_ALL); return 0;

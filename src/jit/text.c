@@ -86,8 +86,6 @@ static void print_exit(const struct ir *ir, struct buf *out, const struct ir_exi
         buf_printf(out, " return 0x%" PRIx64, exit->return_pc);
     if (form->check)
         buf_printf(out, " check %s", slot_name(ir, exit->check));
-    if (exit->poll)
-        buf_printf(out, " poll");
 }
 
 static bool has_exit(const struct ir_ins *ins)
@@ -300,7 +298,6 @@ static ir_ref parse_exit(struct parser *p)
         expect(p, "check");
         exit.check = (uint8_t)parse_slot(p);
     }
-    exit.poll = accept(p, "poll");
     if (p->ir->exit_count == IR_MAX_EXITS) {
         wrong(p, "too many exits");
         return 0;

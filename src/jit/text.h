@@ -7,7 +7,7 @@
  *   set a5, r2
  *   r4 pair r0, 1
  *   r5 i64 select r2, r4
- *   br r5 -> go 0x10040 poll
+ *   br r5 -> go 0x10040
  *   exit -> call 0x10100 return 0x1000c check ra
  *
  * Other ways out: `exit r5 -> indirect`, `exit r5 -> indirect-call return 0x1000c check ra`, `exit r5 -> return check

@@ -367,6 +367,7 @@ static int64_t fork_child(struct thread *t, const struct request *r)
     t->robust_list = 0;
     t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
     signal_fork_child(t);
+    engine_fork_child(&t->hart);
     if (r->flags & CLONE_CLEAR_SIGHAND)
         signal_clear_handlers(p);
     set_registers(&t->hart, r);

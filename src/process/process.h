@@ -105,10 +105,11 @@ struct process {
     struct process_counts {             /* of the harts of threads that have ended */
         _Atomic uint64_t retired, exits[ENGINE_EXIT_COUNT];
     } counts;
-    struct sigaction inherited_segv, inherited_bus; /* the host's, before the monitor took them */
-    uint64_t inherited_mask;                        /* the first thread's */
-    struct guest_ids ids;                           /* under `lock` */
-    struct guest_limit stack_limit;                 /* under `lock` */
+    struct sigaction
+        inherited_actions[3]; /* the host's for SIGSEGV, SIGBUS, SIGTRAP, before the monitor took them */
+    uint64_t inherited_mask;  /* the first thread's */
+    struct guest_ids ids;     /* under `lock` */
+    struct guest_limit stack_limit; /* under `lock` */
     int exit_status;      /* of the first thread, once it has ended: the process's, however the others end */
     bool forked;          /* made by fork(): nobody asked for its statistics */
     _Atomic bool several; /* there is or was another thread or process: lines of --strace tell which */

@@ -4,10 +4,11 @@
  *                 -> dispatcher: signal_deliver() -> sigframe_push() -> the guest's mask is the host's again
  *
  * A queued signal that turns out to be blocked, or to have its default action, goes back to the host's kernel, which
- * then keeps it pending or acts. SIGSEGV and SIGBUS are never blocked at the host, so those wait in the monitor. */
+ * then keeps it pending or acts. SIGSEGV, SIGBUS and SIGTRAP are never blocked at the host, so those wait in the monitor. */
 #include "process/signal.h"
 
 #include "base/util.h"
+#include "cpu/riscv/engine.h"
 #include "host/copy.h"
 #include "host/exchange.h"
 #include "host/sanitize.h"
@@ -24,8 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the monitor needs itself. */
-#define MONITOR_SIGNALS         (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS))
+enum { MONITOR_SIGNAL_COUNT = 3 };
+static const int monitor_signals[MONITOR_SIGNAL_COUNT] = {SIGSEGV, SIGBUS, SIGTRAP};
 
 #define GUEST_SIG_DFL           0
 #define GUEST_SIG_IGN           1
@@ -43,7 +44,7 @@ struct signal_queue {
     _Atomic uint32_t head, tail;
     union guest_siginfo ring[QUEUE_SIZE];
     uint64_t held; /* MONITOR_SIGNALS that wait because the guest blocks them */
-    union guest_siginfo held_info[2];
+    union guest_siginfo held_info[MONITOR_SIGNAL_COUNT];
 };
 
 HOST_NO_TSAN static bool queue_push(struct signal_queue *q, const siginfo_t *info)
@@ -68,7 +69,10 @@ static bool queue_pop(struct signal_queue *q, union guest_siginfo *info)
 
 static union guest_siginfo *held_slot(struct signal_queue *q, int number)
 {
-    return &q->held_info[number == SIGBUS];
+    unsigned i = 0;
+    while (monitor_signals[i] != number)
+        i++;
+    return &q->held_info[i];
 }
 
 /* ---- Handlers of the host ---- */
@@ -100,6 +104,7 @@ HOST_NO_TSAN static void on_signal(int number, siginfo_t *info, void *ucontext)
         return;
     }
     hart_kick(&t->hart);
+    engine_interrupt(&t->hart, ucontext);
     host_syscall_rewind(ucontext);
 }
 
@@ -129,6 +134,15 @@ HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
     internal_error(number, address, ucontext);
 }
 
+HOST_NO_TSAN static void on_trap(int number, siginfo_t *info, void *ucontext)
+{
+    struct thread *t = current;
+    if (!engine_owns_trap(info, ucontext))
+        on_signal(number, info, ucontext);
+    else if (t)
+        engine_interrupt(&t->hart, ucontext);
+}
+
 /* ---- Dispositions and masks at the host ---- */
 
 /* Gives the host the disposition that makes its kernel do what the guest's action asks for. */
@@ -144,12 +158,15 @@ static void mirror_action(int number, const struct guest_sigaction *action)
     host_sigaction(number, &host, NULL);
 }
 
-static void install_fault_handlers(void)
+static void install_monitor_handlers(void)
 {
-    const struct host_sigaction action = {
+    const struct host_sigaction fault = {
         .handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
-    host_sigaction(SIGSEGV, &action, NULL);
-    host_sigaction(SIGBUS, &action, NULL);
+    const struct host_sigaction trap = {
+        .handler = (uint64_t)on_trap, .flags = SA_ONSTACK | SA_RESTART, .mask = UINT64_MAX};
+    host_sigaction(SIGSEGV, &fault, NULL);
+    host_sigaction(SIGBUS, &fault, NULL);
+    host_sigaction(SIGTRAP, &trap, NULL);
 }
 
 void signal_block_guest(void)
@@ -192,8 +209,8 @@ void signal_swap_mask(struct thread *t, uint64_t mask)
 void signal_start_process(struct process *p)
 {
     p->inherited_mask = host_sigmask_now();
-    sigaction(SIGSEGV, NULL, &p->inherited_segv);
-    sigaction(SIGBUS, NULL, &p->inherited_bus);
+    for (unsigned i = 0; i < MONITOR_SIGNAL_COUNT; i++)
+        sigaction(monitor_signals[i], NULL, &p->inherited_actions[i]);
     pthread_mutex_init(&p->sighand.lock, NULL);
     for (int number = 1; number <= GUEST_NSIG; number++) {
         struct host_sigaction old;
@@ -201,14 +218,14 @@ void signal_start_process(struct process *p)
         p->sighand.actions[number] =
             (struct guest_sigaction){.handler = ignored ? GUEST_SIG_IGN : GUEST_SIG_DFL};
     }
-    install_fault_handlers();
+    install_monitor_handlers();
     host_sigmask(p->inherited_mask & ~MONITOR_SIGNALS);
 }
 
 void signal_cancel_process(struct process *p)
 {
-    sigaction(SIGSEGV, &p->inherited_segv, NULL);
-    sigaction(SIGBUS, &p->inherited_bus, NULL);
+    for (unsigned i = 0; i < MONITOR_SIGNAL_COUNT; i++)
+        sigaction(monitor_signals[i], &p->inherited_actions[i], NULL);
     host_sigmask(p->inherited_mask);
     pthread_mutex_destroy(&p->sighand.lock);
 }
@@ -259,17 +276,16 @@ void signal_give_back(struct thread *t)
 
 void signal_exec_prepare(struct thread *t)
 {
-    static const int numbers[] = {SIGSEGV, SIGBUS};
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-        if (t->process->sighand.actions[numbers[i]].handler == GUEST_SIG_IGN)
-            host_sigaction(numbers[i], &(struct host_sigaction){.handler = GUEST_SIG_IGN}, NULL);
+    for (unsigned i = 0; i < MONITOR_SIGNAL_COUNT; i++)
+        if (t->process->sighand.actions[monitor_signals[i]].handler == GUEST_SIG_IGN)
+            host_sigaction(monitor_signals[i], &(struct host_sigaction){.handler = GUEST_SIG_IGN}, NULL);
     host_sigmask(t->sigmask);
     give_back_held(t->signals);
 }
 
 void signal_exec_failed(struct thread *t)
 {
-    install_fault_handlers();
+    install_monitor_handlers();
     signal_set_mask(t, t->sigmask);
 }
 

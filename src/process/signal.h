@@ -1,9 +1,8 @@
 /* Signals of the guest: the host's kernel selects, queues and interrupts; the monitor builds frames.
  *
  * A signal that the guest ignores or leaves to its default has that same disposition at the host, so the kernel ends,
- * stops or continues the process as it would a native one. A signal that the guest handles (and SIGSEGV, SIGBUS, which
- * the monitor needs) has the monitor's handler, which queues it in the current thread, blocks everything until the
- * guest's frame is built, and kicks the hart. The host's signal mask is the guest's (SIGSEGV and SIGBUS apart).
+ * stops or continues the process as it would a native one. A signal that the guest handles (and MONITOR_SIGNALS) has the monitor's handler, which queues it in the current thread, blocks everything until the
+ * guest's frame is built, and kicks the hart. The host's signal mask is the guest's (MONITOR_SIGNALS apart).
  * Source: signal(7), sigaction(2); Linux riscv rt_sigframe. */
 #ifndef PROCESS_SIGNAL_H
 #define PROCESS_SIGNAL_H
@@ -11,6 +10,9 @@
 #include "process/process.h"
 
 #define SIGNAL_BIT(number) ((uint64_t)1 << ((number)-1))
+
+/* What the monitor needs itself. */
+#define MONITOR_SIGNALS (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGTRAP))
 
 /* Which no guest can block or handle. */
 #define SIGNAL_UNBLOCKABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))

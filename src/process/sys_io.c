@@ -85,7 +85,7 @@ static int wait_begin(struct thread *t, struct wait_mask *mask, uint64_t gva, ui
     t->saved_sigmask = t->sigmask;
     t->restore_sigmask = true;
     t->sigmask = mask->bits & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
-    mask->bits &= ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS)); /* the monitor needs them */
+    mask->bits &= ~MONITOR_SIGNALS;
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* SIGSEGV and SIGBUS as ordinary signals: sent, blocked, pending, waited for. The monitor cannot have them blocked at the
+/* SIGSEGV, SIGBUS and SIGTRAP as ordinary signals: sent, blocked, pending, waited for. The monitor cannot have them blocked at the
  * host, so all of this is its own work.
  * reference: native qemu-user 7.2 delivers a blocked SIGSEGV
  */
@@ -141,15 +141,19 @@ static void test_senders(void)
     count = 0;
     EQ("a hand-made fault", syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGSEGV, &info), 0);
     OK("arrives as it is", count == 1 && last_code == SEGV_MAPERR && last_address == 0x1234);
+    info = (siginfo_t){.si_signo = SIGTRAP, .si_code = TRAP_TRACE};
+    EQ("a hand-made trap", syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGTRAP, &info), 0);
+    OK("arrives as it is", count == 2 && last_signal == SIGTRAP && last_code == TRAP_TRACE);
     pid_t child = fork();
     if (child == 0) {
         kill(getppid(), SIGSEGV);
         kill(getppid(), SIGBUS);
+        kill(getppid(), SIGTRAP);
         _exit(0);
     }
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
         ;
-    EQ("two of another process", count, 3);
+    EQ("three of another process", count, 5);
     EQ("si_code", last_code, SI_USER);
 }
 
@@ -178,6 +182,12 @@ static void ignore_sent(void)
     signal(SIGSEGV, SIG_IGN);
     raise(SIGSEGV);
     _exit(5);
+}
+
+static void default_sent(void)
+{
+    signal(SIGTRAP, SIG_DFL);
+    raise(SIGTRAP);
 }
 
 static void block_and_exec(void)
@@ -232,8 +242,8 @@ int main(int argc, char **argv)
     if (argc > 1)
         return again();
     prctl(PR_SET_DUMPABLE, 0);
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGUSR1};
-    for (unsigned i = 0; i < 3; i++) {
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGTRAP, SIGUSR1};
+    for (unsigned i = 0; i < 4; i++) {
         test_blocked(numbers[i]);
         test_wait("ppoll", wait_with_ppoll, numbers[i]);
         test_wait("pselect", wait_with_pselect, numbers[i]);
@@ -247,6 +257,7 @@ int main(int argc, char **argv)
     EQ("a fault while it is blocked kills", in_child(hit_blocked) & 0x7f, SIGSEGV);
     EQ("a fault that is sent on kills", in_child(hit_chained) & 0x7f, SIGSEGV);
     EQ("ignored when sent", shell_status(in_child(ignore_sent)), 5);
+    EQ("default when sent", in_child(default_sent) & 0x7f, SIGTRAP);
     EQ("pending across exec", in_child(block_and_exec) & 0x7f, SIGSEGV);
     return test_end();
 }

@@ -338,7 +338,7 @@ static uint64_t pc_of_step(const struct builder *b, unsigned step)
 
 static void branch(struct builder *b, unsigned step)
 {
-    struct ir_exit exit = {.kind = IR_EXIT_GO, .pc = pc_of_step(b, step) + 0x10000, .poll = chance(b, 2)};
+    struct ir_exit exit = {.kind = IR_EXIT_GO, .pc = pc_of_step(b, step) + 0x10000};
     if (!chance(b, 4))
         exit = (struct ir_exit){.kind = IR_EXIT_STOP, .reason = (uint8_t)chance(b, 5), .pc = exit.pc};
     ir_branch(b->ir, chance(b, 2) ? choose(b, WHOLE) : emit(b, IR_EQ, IR_I64, whole(b), whole(b)), exit);

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/util.h"
 #include "host/fpu.h"
+#include "host/signal.h"
 #include "jit/assembler.h"
 #include "jit/text.h"
 #include "jit/verify.h"
@@ -51,10 +52,12 @@ struct bench {
     struct cpu *cpu;
     uint8_t *window, *stack;
     struct ir *ir, *copy;
+    bool stop; /* asks the unit to */
 };
 
 static struct bench *running;
 static struct jit_fault fault;
+static struct jit_stop stop;
 
 /* As an engine does. */
 static void on_fault(int number, siginfo_t *info, void *context)
@@ -78,6 +81,19 @@ static void on_fault(int number, siginfo_t *info, void *context)
     g[REG_RIP] = (greg_t)running->thunks.fault;
 }
 
+/* As an engine does it, but that entries are passed. */
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)info;
+    greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
+    const uint8_t *pc = (const uint8_t *)g[REG_RIP];
+    const uint8_t *first = (const uint8_t *)running->room.hot - ROOM; /* the thunks' */
+    bool inside = pc >= first && pc < first + ROOM, stops = pc == stop.at;
+    if (stops)
+        g[REG_RIP] = (greg_t)stop.out;
+    host_context_set_step(context, inside && !stops);
+}
+
 /* cmocka has its own handler around each test. */
 static void catch_faults(void)
 {
@@ -85,6 +101,8 @@ static void catch_faults(void)
     sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof(stack)}, NULL);
     const struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigaction(SIGSEGV, &action, NULL);
+    const struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigaction(SIGTRAP, &trap, NULL);
 }
 
 static void *map(size_t size, int protection)
@@ -183,7 +201,7 @@ static uint64_t *slot_of(const struct bench *b, uint64_t *slots, unsigned number
 static void expect(struct bench *b, const uint64_t *slots, struct outcome *o)
 {
     uint64_t numbered[IR_MAX_SLOTS];
-    const struct ir_world world = {world_load, world_store, b, unit_calls, 0x5a5a5a5a};
+    const struct ir_world world = {world_load, world_store, b, unit_calls, 0x5a5a5a5a, b->stop};
     memcpy(o->slots, slots, sizeof(o->slots));
     fpu_enter(FPU_NEAREST);
     for (unsigned i = 0; i < b->copy->machine->slot_count; i++)
@@ -200,6 +218,8 @@ static void expect(struct bench *b, const uint64_t *slots, struct outcome *o)
         o->reason = JIT_FAULT;
     else if (exit->kind == IR_EXIT_STOP)
         o->reason = JIT_STOP + exit->reason;
+    else if (ir_at(b->copy, e.at)->op == IR_POLL)
+        o->reason = JIT_POLL;
     else
         o->reason = exit->kind == IR_EXIT_GO ? JIT_LINK : JIT_LOOKUP;
 }
@@ -209,6 +229,8 @@ static void execute(struct bench *b, const uint64_t *slots, const struct jit_res
     memcpy(b->cpu->slots, slots, sizeof(b->cpu->slots));
     fault.pc = NULL;
     running = b;
+    stop = r->stop;
+    b->cpu->pending = b->stop;
     fpu_enter(FPU_NEAREST);
     o->reason = b->thunks.enter(b->cpu, r->entry);
     o->flags = fpu_leave();
@@ -316,7 +338,9 @@ static void try_loop(struct bench *b, uint64_t seed, struct random_unit options)
     random_unit(b->ir, &machine, 0x10000, &options);
     fill(b, &options.seed, slots);
     slots[machine.slots[machine.slot_count - 1].offset / 8] = (options.seed >> 20) % 5;
+    b->stop = (seed >> 32) % 32 == 0; /* many single steps */
     compare(b, seed, slots);
+    b->stop = false;
 }
 
 static void try_units(const struct ir_machine *machine, struct jit_modes modes, struct random_unit options,

@@ -182,7 +182,7 @@ static void test_marks(void **state)
 static void test_branches(void **state)
 {
     struct ir *ir = *state;
-    struct ir_exit exit = {.kind = IR_EXIT_GO, .pc = 0x1234, .poll = true};
+    struct ir_exit exit = {.kind = IR_EXIT_GO, .pc = 0x1234};
     ir_branch(ir, ir_constant(ir, 0), exit);
     assert_int_equal(ir->exit_count, 0);
     ir_branch(ir, ir_get(ir, A0), exit);

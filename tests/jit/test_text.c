@@ -50,18 +50,18 @@ static const char sample[] = PINNED "pc 0x10004\n"
                                     "r23 i64 call 0, -\n"
                                     "set fa0, r16\n"
                                     "set t0, r22\n"
-                                    "br r9 -> go 0x10040 poll\n"
+                                    "br r9 -> go 0x10040\n"
                                     "br r0 -> stop 3 0x10044\n"
-                                    "br r0 -> call 0x10100 return 0x1000c check a0 poll\n";
+                                    "br r0 -> call 0x10100 return 0x1000c check a0\n";
 
 static void test_sample(void **state)
 {
     (void)state;
     static const char *const ends[] = {
         "exit -> go 0x0\n",
-        "exit r9 -> indirect poll\n",
+        "exit r9 -> indirect\n",
         "exit r9 -> indirect-call return 0x1000c check t0\n",
-        "exit r9 -> return check a0 poll\n",
+        "exit r9 -> return check a0\n",
         "exit -> call 0xfffffffffffffffe return 0x10 check t1\n",
         "exit -> stop 255 0x10000\n",
     };
@@ -182,7 +182,7 @@ static void assert_same(struct ir *a, struct ir *b)
     for (unsigned i = 0; i < a->exit_count; i++) {
         const struct ir_exit *x = &a->exits[i], *y = &b->exits[i];
         assert_true(x->kind == y->kind && x->pc == y->pc && x->return_pc == y->return_pc &&
-                    x->check == y->check && x->reason == y->reason && x->poll == y->poll);
+                    x->check == y->check && x->reason == y->reason);
     }
 }
 

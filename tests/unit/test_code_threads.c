@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,9 +142,30 @@ static void free_hart(struct hart *hart)
     free(hart);
 }
 
+static _Thread_local struct hart *running;
+
+/* An entry of a unit that has died faults, and the hart leaves from there. */
+static void on_signal(int number, siginfo_t *info, void *ucontext)
+{
+    if (number == SIGTRAP && running && engine_owns_trap(info, ucontext))
+        engine_interrupt(running, ucontext);
+    else if (!host_copy_fault(ucontext) &&
+             !(running && engine_fault(running, number, (uint64_t)info->si_addr, ucontext)))
+        signal(number, SIG_DFL);
+}
+
+static void install_handlers(void)
+{
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    sigfillset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGTRAP, &action, NULL);
+}
+
 /* As an owner does it: a kick means nothing by itself. */
 static void run(struct hart *hart)
 {
+    running = hart;
     engine_enter_thread(hart);
     hart_fpu_enter(hart);
     do {
@@ -152,6 +174,7 @@ static void run(struct hart *hart)
     } while (hart->exit.kind == EXIT_PENDING);
     hart_fpu_leave(hart);
     engine_leave_thread(hart);
+    running = NULL;
 }
 
 static bool run_main(const struct guest *g, struct hart *hart)
@@ -214,6 +237,7 @@ static void harts_see_what_is_published(void **state)
     struct guest *g = *state;
     pthread_t threads[RUNNERS];
     struct hart *hart = new_hart(g);
+    install_handlers();
     for (unsigned i = 0; i < RUNNERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, runner, g), 0);
     unsigned seed = 1;

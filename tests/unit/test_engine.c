@@ -64,12 +64,23 @@ static void on_fault(int number, siginfo_t *info, void *ucontext)
     signal(number, SIG_DFL);
 }
 
+static void on_trap(int number, siginfo_t *info, void *ucontext)
+{
+    (void)number;
+    if (running && engine_owns_trap(info, ucontext))
+        engine_interrupt(running, ucontext);
+}
+
 /* In each test: cmocka has handlers of its own. */
 static void install_handler(void)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigfillset(&action.sa_mask);
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
+    action.sa_sigaction = on_trap;
+    action.sa_flags |= SA_RESTART;
+    sigaction(SIGTRAP, &action, NULL);
 }
 
 static bool executable(void *context, uint64_t address, uint64_t *end, bool *changeable)
@@ -342,7 +353,7 @@ static void faults_are_exact(void **state)
 static void *kick_soon(void *hart)
 {
     usleep(20000);
-    hart_kick(hart);
+    engine_kick(hart);
     return NULL;
 }
 
@@ -409,6 +420,15 @@ static void kicks_reach_calls_from_below(void **state)
     CHECK_KICKS(g.hart.pc += 12, ADDI(A0, A0, 1), JAL(RA, 16), JAL(0, 4), JAL(0, -12), ECALL, JALR(0, RA, 0));
     CHECK_KICKS(g.hart.pc += 4;
                 g.hart.x[A5] = g.start + CODE + 8, JALR(RA, A5, 0), JAL(0, -4), JALR(0, RA, 0));
+}
+
+/* Most of the time is not spent in units' code, or an instruction is a loop of its own. */
+static void kicks_reach_functions(void **state)
+{
+    (void)state;
+    CHECK_KICKS(, INSN(FCLASS_D, .rd = A0, .rs1 = A0), INSN(CLMUL, .rd = A0, .rs1 = A0, .rs2 = A1),
+                JAL(0, -8));
+    CHECK_KICKS(g.hart.x[A1] = g.start + DATA, INSN(AMOOR_W, .rd = A0, .rs1 = A1, .rs2 = A2), JAL(0, -4));
 }
 
 static void kicks_reach_returns(void **state)
@@ -616,6 +636,7 @@ int main(void)
         cmocka_unit_test(kicks_reach_jumps),
         cmocka_unit_test(kicks_reach_calls),
         cmocka_unit_test(kicks_reach_calls_from_below),
+        cmocka_unit_test(kicks_reach_functions),
         cmocka_unit_test(kicks_reach_returns),
         cmocka_unit_test(kicks_reach_computed_jumps),
         cmocka_unit_test(recursion_is_unlimited),

@@ -97,7 +97,7 @@ static const struct idiom idioms[] = {
      "set a5, v1\n"
      "pc 0x1004\n"
      "v4 i64 ne v1, 0\n"
-     "br v4 -> go 0x1000 poll\n"
+     "br v4 -> go 0x1000\n"
      "exit -> go 0x1008\n"},
     {"branches back and forward",
      {BEQ(A0, A1, 8), BLT(A0, A1, -16), ECALL},
@@ -106,7 +106,7 @@ static const struct idiom idioms[] = {
      "br v1 -> go 0x1008\n"
      "pc 0x1004\n"
      "v4 i64 lt a0, a1\n"
-     "br v4 -> go 0xff4 poll\n"
+     "br v4 -> go 0xff4\n"
      "exit -> go 0x1008\n"},
     {"a jump within the unit",
      {JAL(0, 8), EBREAK, ADDI(A0, A0, 1), ECALL},
@@ -132,7 +132,7 @@ static const struct idiom idioms[] = {
     {"an endless loop",
      {JAL(0, 0)},
      "pc 0x1000\n"
-     "exit -> go 0x1000 poll\n"},
+     "exit -> go 0x1000\n"},
     {"a call",
      {ADDI(SP, SP, -16), JAL(RA, 0x100)},
      "pc 0x1000\n"
@@ -159,21 +159,18 @@ static const struct idiom idioms[] = {
      {JALR(RA, RA, 8)},
      "pc 0x1000\n"
      "v1 i64 add ra, 8\n"
-     "v2 i64 and v1, -2\n"
      "set ra, 4100\n"
-     "exit v2 -> indirect-call return 0x1004 check ra poll\n"},
+     "exit v1 -> indirect-call return 0x1004 check ra\n"},
     {"a tail call",
      {JALR(0, A5, 0)},
      "pc 0x1000\n"
-     "v1 i64 and a5, -2\n"
-     "exit v1 -> indirect poll\n"},
+     "exit a5 -> indirect\n"},
     {"another link register",
      {JALR(T0, T1, 0)},
      "pc 0x1000\n"
      "v1 i64 get t1\n"
-     "v2 i64 and v1, -2\n"
      "set t0, 4100\n"
-     "exit v2 -> indirect poll\n"},
+     "exit v1 -> indirect\n"},
     {"an atomic",
      {INSN(AMOADD_W, .rd = A0, .rs1 = A1, .rs2 = A2), ECALL},
      "pc 0x1000\n"

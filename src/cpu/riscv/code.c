@@ -293,7 +293,7 @@ static void reclaim(struct code *code)
             continue;
         oldest = MIN(oldest, epoch);
         if (epoch < code->epoch)
-            hart_kick(h);
+            engine_kick(h);
     }
     struct limbo **at = &code->limbo;
     while (*at) {

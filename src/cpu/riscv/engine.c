@@ -3,6 +3,7 @@
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/unit.h"
+#include "host/signal.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -27,10 +28,35 @@ void engine_leave_thread(struct hart *hart)
         host_guest_thread_leave(&hart->host);
 }
 
+void engine_fork_child(struct hart *hart)
+{
+    if (hart_translates(hart))
+        host_guest_thread_fork_child(&hart->host);
+}
+
 HOST_NO_TSAN bool engine_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
 {
     return interp_fault(hart, host_signal, host_address, ucontext) ||
            jit_fault(hart, host_signal, host_address, ucontext);
+}
+
+HOST_NO_TSAN void engine_interrupt(struct hart *hart, void *ucontext)
+{
+    if (hart_translates(hart))
+        jit_interrupt(hart, ucontext);
+}
+
+void engine_kick(struct hart *hart)
+{
+    hart_kick(hart);
+    if (hart_translates(hart))
+        host_guest_thread_interrupt(&hart->host);
+}
+
+/* One that arrives in a system call was made by the guest, whatever it says of itself: none of ours single-steps there. */
+HOST_NO_TSAN bool engine_owns_trap(const siginfo_t *info, const void *ucontext)
+{
+    return host_guest_thread_interrupted(info) || (info->si_code > 0 && !host_context_at_call(ucontext));
 }
 
 /* ---- Options ---- */

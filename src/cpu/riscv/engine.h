@@ -51,9 +51,24 @@ void engine_run(struct hart *hart);
 void engine_enter_thread(struct hart *hart);
 void engine_leave_thread(struct hart *hart);
 
+/* In the child of a fork, by the thread that had entered. */
+void engine_fork_child(struct hart *hart);
+
 /* For the owner's SIGSEGV/SIGBUS handler, installed with SA_ONSTACK. If the fault at `host_address` is an
  * access of guest code by this hart's engine, changes the ucontext so that, when the handler returns, engine_run() returns
  * EXIT_FAULT; says whether it was. */
 bool engine_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
+
+/* For the owner's signal handlers on the hart's thread: after a hart_kick() there, on SIGTRAP, and on what engine_kick()
+ * sends. When the handler returns, the engine comes to its next chance to stop; translated code gets there in single steps,
+ * each of which is another SIGTRAP. SIGTRAP's handler is installed with SA_ONSTACK and SA_RESTART. All these handlers, those of
+ * faults too, block all signals; nothing else blocks SIGTRAP while the hart runs. */
+void engine_interrupt(struct hart *hart, void *ucontext);
+
+/* hart_kick() by another thread. */
+void engine_kick(struct hart *hart);
+
+/* Is this SIGTRAP for engine_interrupt(), and none that was sent by or for the guest? */
+bool engine_owns_trap(const siginfo_t *info, const void *ucontext);
 
 #endif

@@ -131,7 +131,8 @@ void hart_fpu_leave(struct hart *hart);
 uint32_t hart_fcsr(const struct hart *hart);
 void hart_set_fcsr(struct hart *hart, uint32_t fcsr);
 
-/* Asks the hart to leave its engine soon. Any thread, async-signal-safe. */
+/* Asks the hart to leave its engine when it looks. By its own thread, async-signal-safe: see engine_interrupt() for handlers,
+ * and engine_kick() for other threads. */
 HOST_NO_TSAN static inline void hart_kick(struct hart *hart)
 {
     atomic_store_explicit(&hart->pending, 1, memory_order_release);

@@ -24,7 +24,7 @@ static void clear_jumps(struct hart *hart)
 {
     if (hart->jit_epoch)
         memset(hart->jit.jumps, 0, sizeof(hart->jit.jumps));
-    hart->jit.jumps[0].pc = 1;
+    hart->jit.jumps[0].pc = 2;
 }
 
 /* What the jump cache and the return stack hold is of another epoch: its memory may be used for something else. */
@@ -73,10 +73,10 @@ static struct place follow(struct hart *hart, uint64_t link)
 
 static struct place look_up(struct hart *hart, uint64_t pc)
 {
-    hart->pc = pc;
+    hart->pc = pc & ~UINT64_C(1);
     struct place place = find_place(hart);
     if (place.entry)
-        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){pc, place.entry};
+        hart->jit.jumps[(pc >> 1) % JIT_JUMP_COUNT] = (struct jit_jump){hart->pc, place.entry};
     return place;
 }
 
@@ -208,12 +208,29 @@ void jit_run(struct hart *hart)
 
 /* ---- For the host's signal handler ---- */
 
+/* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
+HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
+{
+    const struct translator *translator = code_translator(hart->code);
+    const void *pc = (const void *)host_context_pc(ucontext), *out = NULL;
+    bool inside = translator && translator_holds(translator, pc);
+    if (inside)
+        out = translator_way_out(translator, pc, &hart->jit.value);
+    if (out)
+        host_context_set_pc(ucontext, out);
+    host_context_set_step(ucontext, inside && !out);
+}
+
 HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
 {
     const struct translator *translator = code_translator(hart->code);
     const void *pc = (const void *)host_context_pc(ucontext);
     if (!translator || !translator_holds(translator, pc))
         return false;
+    if (jit_is_buried(pc) && translator_entry_pc(translator, pc, &hart->jit.value)) {
+        host_context_set_pc(ucontext, translator_thunks(translator)->buried);
+        return true;
+    }
     host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
     if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP])) {
         host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */

@@ -17,4 +17,7 @@ void jit_fault_exit(struct hart *hart);
 /* As interp_fault(), for faults in translated code. */
 bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
 
+/* See engine_interrupt(). */
+void jit_interrupt(struct hart *hart, void *ucontext);
+
 #endif

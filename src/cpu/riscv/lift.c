@@ -37,37 +37,24 @@ static bool is_lifted(const struct lifter *l, uint64_t pc)
     return false;
 }
 
-/* Must the way to the unit at `target` look for a request to stop? A way that goes round from unit to unit comes back to its lowest
- * pc once a round: it is enough to look where a unit leads to its own pc or a lower one. Where it comes back there by a return, it
- * called from there before, or the return stack runs out, which looks too: a call leads to where it returns to as well. */
-static bool may_loop(const struct lifter *l, uint64_t target)
-{
-    return target <= l->ir->pc;
-}
-
-/* Looking once on the way through a unit is enough: what comes later comes only after it. */
-static bool poll(struct lifter *l, bool wanted)
-{
-    bool first = wanted && !l->polls;
-    l->polls |= wanted;
-    return first;
-}
-
 static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
 {
     ir_leave(l->ir, exit, target);
     l->ended = true;
 }
 
+static bool leads_back(const struct lifter *l, uint64_t target)
+{
+    return target <= l->ir->pc;
+}
+
 /* The exit to a known pc. */
 static struct ir_exit way_to(struct lifter *l, uint64_t target)
 {
-    bool back = may_loop(l, target);
     return (struct ir_exit){.kind = IR_EXIT_GO,
                             .pc = target,
                             .reason = LIFT_HOT,
-                            .poll = poll(l, back),
-                            .count = back && l->limits->counts};
+                            .count = leads_back(l, target) && l->limits->counts};
 }
 
 /* Is it the way back in the loop that the unit is to be? */
@@ -76,17 +63,9 @@ static bool closes_loop(const struct lifter *l, uint64_t target)
     return l->loop && target == l->ir->pc;
 }
 
-/* In front of a way back, which looks for requests by itself, and of what decides about it. */
-static void begin_way_back(struct lifter *l)
-{
-    l->polls = true;
-    ir_poll(l->ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = l->pc});
-}
-
 static void leave_go(struct lifter *l, uint64_t target)
 {
     if (closes_loop(l, target)) {
-        begin_way_back(l);
         lift_loop_loosen(l);
         l->loop->closed = true;
     }
@@ -141,11 +120,8 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
     lift_set_x(l, rd, lift_constant(l, return_pc));
     if (rd == LIFT_RA)
         leave(l,
-              (struct ir_exit){.kind = IR_EXIT_CALL,
-                               .pc = target,
-                               .return_pc = return_pc,
-                               .check = l->x_slot[LIFT_RA],
-                               .poll = poll(l, may_loop(l, MIN(target, return_pc)))},
+              (struct ir_exit){
+                  .kind = IR_EXIT_CALL, .pc = target, .return_pc = return_pc, .check = l->x_slot[LIFT_RA]},
               0);
     else
         leave_go(l, target);
@@ -166,13 +142,13 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
         leave(l, (struct ir_exit){.kind = IR_EXIT_RETURN, .check = ra_slot}, lift_x(l, LIFT_RA));
         return;
     }
-    ir_ref target = lift_op_k(l, IR_AND, IR_I64, lift_address(l, insn), ~UINT64_C(1));
+    ir_ref target = lift_address(l, insn);
     if (ir_is_constant(target)) {
-        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target));
+        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target) & ~UINT64_C(1));
         return;
     }
     lift_set_x(l, insn->rd, lift_constant(l, return_pc));
-    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT, .poll = poll(l, true)};
+    struct ir_exit exit = {.kind = IR_EXIT_INDIRECT};
     if (insn->rd == LIFT_RA) {
         exit.kind = IR_EXIT_INDIRECT_CALL;
         exit.return_pc = return_pc;
@@ -203,8 +179,6 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
 {
     uint64_t target = l->pc + (uint64_t)(int64_t)insn->imm, other = l->next;
     bool closes = closes_loop(l, target), on_path = takes_branch(l), follows = on_path && !closes;
-    if (closes)
-        begin_way_back(l);
     ir_ref condition = lift_op(l, row->op ^ follows, row->type, lift_x(l, insn->rs1), lift_x(l, insn->rs2));
     bool known = ir_is_constant(condition);
     if (!known)
@@ -215,7 +189,7 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
         l->loop->closed = true;
     if (follows)
         follow(l, target);
-    else if ((closes && on_path) || (!l->loop && may_loop(l, target) && !known))
+    else if ((closes && on_path) || (!l->loop && leads_back(l, target) && !known))
         leave_go(l, other); /* what follows a loop is another unit: registers are the loop's */
 }
 

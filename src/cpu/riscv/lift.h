@@ -5,7 +5,8 @@
  *
  * What interp.c says an instruction does is what the IR does; what is rare or needs more of the hart than its slots leaves
  * with LIFT_INTERPRET. A reservation (LR/SC) is the engine's to drop, as interp_run() does: when the hart begins to run, not
- * each time translated code is entered. Retired instructions are not counted.
+ * each time translated code is entered. Retired instructions are not counted. Of the address that an indirect exit leads to,
+ * bit 0 has still to be cleared: no unit begins at an odd one.
  *
  * Threads: no state. Lifetime: slots, pins and calls are constant.
  * Source: The RISC-V Instruction Set Manual, volume I. */

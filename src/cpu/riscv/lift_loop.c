@@ -147,6 +147,7 @@ static void begin_loop(struct lifter *l)
         ir_set(l->ir, slot, finish(l, number, ir_get(l->ir, slot)));
     }
     l->boxed = loop->boxed | loop->loose | loop->raw_single;
+    ir_poll(l->ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = l->pc});
 }
 
 /* Which set the register would belong to for its value; NULL: that is finished. */

@@ -31,7 +31,6 @@ struct lifter {
     uint64_t pc;                    /* of the instruction */
     uint64_t next; /* of the one after it in memory; of the one to go on with where a jump is followed */
     bool ended;
-    bool polls;   /* an exit looks whether the engine is to stop */
     bool nearest; /* the unit has looked whether the dynamic rounding mode is to nearest even */
 
     /* Guest code read ahead. */

@@ -318,7 +318,7 @@ static bool execute(struct hart *hart, const void *entry)
         return hart->exit.kind != EXIT_WRONG;
     }
     hart->pc = reason == JIT_LINK ? translator_link_pc(code_translator(hart->code), hart->jit.value)
-                                  : hart->jit.value;
+                                  : hart->jit.value & ~UINT64_C(1);
     if (reason >= JIT_STOP) {
         hart->lockstep->stop = (enum lift_stop)(reason - JIT_STOP);
         hart->exit.kind = kinds[hart->lockstep->stop];

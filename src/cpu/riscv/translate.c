@@ -5,6 +5,7 @@
 #include "cpu/riscv/report.h"
 #include "host/copy.h"
 #include "host/fpu.h"
+#include "host/sanitize.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -111,6 +112,23 @@ const struct jit_thunks *translator_thunks(const struct translator *tr)
 bool translator_holds(const struct translator *tr, const void *exec)
 {
     return jit_cache_holds(tr->cache, exec);
+}
+
+HOST_NO_TSAN bool translator_entry_pc(const struct translator *tr, const void *exec, uint64_t *pc)
+{
+    const struct jit_unit *unit = jit_cache_locate(tr->cache, exec);
+    if (!unit || unit->entry != exec)
+        return false;
+    *pc = unit->pc;
+    return true;
+}
+
+HOST_NO_TSAN const void *translator_way_out(const struct translator *tr, const void *exec, uint64_t *pc)
+{
+    const struct jit_unit *unit = jit_cache_locate(tr->cache, exec);
+    if (unit && unit->stop.at == exec)
+        return unit->stop.out;
+    return translator_entry_pc(tr, exec, pc) ? tr->thunks.poll : NULL;
 }
 
 uint64_t translator_link_pc(const struct translator *tr, uint64_t link)

@@ -71,6 +71,13 @@ bool translator_holds(const struct translator *translator, const void *exec);
 /* Without the lock, by a hart that has just come through the link. */
 uint64_t translator_link_pc(const struct translator *translator, uint64_t link);
 
+/* Is a unit's entry there, and what is its pc? As jit_cache_locate(). */
+bool translator_entry_pc(const struct translator *translator, const void *exec, uint64_t *pc);
+
+/* Where a hart that is asked to stop can go on to from there, so that it leaves; NULL when it has to go on first. *pc is what
+ * struct jit_state.value is to be. As jit_cache_locate(). */
+const void *translator_way_out(const struct translator *translator, const void *exec, uint64_t *pc);
+
 /* Why there is no translation. */
 enum translator_failure {
     TRANSLATOR_NO_ROOM,   /* now */

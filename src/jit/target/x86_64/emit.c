@@ -773,6 +773,5 @@ const struct jit_target jit_target_host = {
     .finish = x86_finish_cold,
     .exit = x86_emit_exit,
     .loop = x86_emit_loop,
-    .entry = x86_emit_entry,
     .thunks = x86_make_thunks,
 };

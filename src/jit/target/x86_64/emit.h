@@ -72,7 +72,6 @@ void x86_finish_cold(struct jit_assembler *as, unsigned reg, enum ir_op op, enum
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 void x86_emit_loop(struct jit_assembler *as);
-const uint8_t *x86_emit_entry(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
 

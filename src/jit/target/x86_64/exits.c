@@ -1,4 +1,5 @@
 /* How units are entered and left, and the code that they share for it. */
+#include "host/sanitize.h"
 #include "jit/target/x86_64/emit.h"
 
 #include <string.h>
@@ -40,24 +41,6 @@ static void jump_to(struct jit_assembler *as, uint64_t pc)
 }
 
 /* ---- Parts of exits, in cold code or in hot ---- */
-
-static void emit_poll(struct jit_assembler *as, const uint8_t *stub)
-{
-    x86_jcc(as, X86_NE, stub);
-    x86_rmi(as, X86(0, 0, 0x83), ALU_CMP, X86_STATE(as->machine->pending), 0, 1);
-}
-
-/* Everything is home: tells the engine to stop at `pc`. */
-static const uint8_t *poll_stub(struct jit_assembler *as, const struct jit_steps *steps, uint64_t pc)
-{
-    const uint8_t *stub = x86_cold_begin(as);
-    if (steps)
-        jit_emit_steps(as, steps);
-    x86_mov_imm(as, RAX, (int64_t)pc);
-    x86_jmp(as, as->thunks->poll);
-    x86_cold_end(as);
-    return stub;
-}
 
 static void emit_count(struct jit_assembler *as, const struct ir_exit *exit, const uint8_t *stub)
 {
@@ -157,7 +140,8 @@ static void find_way(struct jit_assembler *as, const struct ir_exit *exit, struc
 
 /* ---- POLL ---- */
 
-static void emit_poll_alone(struct jit_assembler *as, const struct ir_exit *exit)
+/* Nothing is executed: it is a place to stop at, from where cold code leads out. */
+static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
     jit_settle(as, rare);
@@ -165,7 +149,13 @@ static void emit_poll_alone(struct jit_assembler *as, const struct ir_exit *exit
         jit_way_out(as, &steps);
     else
         jit_way_home(as, 0, 0, &steps);
-    emit_poll(as, poll_stub(as, &steps, exit->pc));
+    as->stop.at = jit_here(as);
+    as->stop.out = x86_cold_begin(as);
+    jit_emit_steps(as, &steps);
+    x86_mov_imm(as, RAX, (int64_t)exit->pc);
+    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
+    x86_jmp(as, as->thunks->poll);
+    x86_cold_end(as);
 }
 
 /* ---- BR ---- */
@@ -184,19 +174,15 @@ static void jump_if(struct jit_assembler *as, const struct x86_test *t, const ui
     }
 }
 
-/* A branch that is looked at for a request to stop is looked at before its condition: what stops there does the
- * branch again. So the way back of a loop is one conditional jump. */
 static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins,
                         const struct ir_exit *exit)
 {
     struct jit_steps steps;
     bool back = leads_back(as, exit);
-    jit_settle(as, exit->poll || back ? 0 : rare); /* what leads back is often taken */
+    jit_settle(as, back || exit->pc <= as->ir->pc ? 0 : rare); /* what leads back is often taken */
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     find_way(as, exit, &steps);
-    uint64_t pc = exit->poll || exit->count ? ir_pc_of(as->ir, ref) : 0;
-    const uint8_t *poll = exit->poll ? poll_stub(as, &steps, pc) : NULL;
-    const uint8_t *count = exit->count ? count_stub(as, &steps, exit, pc) : NULL;
+    const uint8_t *count = exit->count ? count_stub(as, &steps, exit, ir_pc_of(as->ir, ref)) : NULL;
     bool two = t.equal_ordered || t.unequal_or_unordered;
     if (back && steps.count == 0 && !two) {
         x86_jcc(as, t.condition, jit_here(as));
@@ -213,8 +199,6 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     jit_done(as);
     if (count)
         emit_count(as, exit, count);
-    if (poll)
-        emit_poll(as, poll);
 }
 
 /* ---- EXIT ---- */
@@ -299,8 +283,6 @@ static void emit_indirect(struct jit_assembler *as, const struct ir_exit *exit)
         x86_cold_end(as);
     }
     emit_lookup(as, call, miss);
-    if (exit->poll || exit->kind == IR_EXIT_RETURN) /* a return that is a jump may go back */
-        emit_poll(as, as->thunks->poll);
 }
 
 static void emit_call_exit(struct jit_assembler *as, const struct ir_exit *exit)
@@ -328,8 +310,6 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
         x86_mov_imm(as, RAX, (int64_t)exit->pc);
     } else if (indirect) {
         emit_indirect(as, exit);
-        if (exit->kind == IR_EXIT_RETURN)
-            x86_alu_imm(as, ALU_AND, X86_W, RAX, -2);
     } else if (plain_return) {
         x86_bytes(as, "\xc3", 1);
     } else {
@@ -339,8 +319,6 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
             jump_to(as, exit->pc);
         if (exit->count)
             emit_count(as, exit, count_stub(as, NULL, exit, exit->pc));
-        if (exit->poll)
-            emit_poll(as, poll_stub(as, NULL, exit->pc));
     }
     jit_emit_steps(as, &steps);
     as->busy = 0;
@@ -380,7 +358,7 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref)
     const struct ir_ins *ins = ir_at(as->ir, ref);
     const struct ir_exit *exit = &as->ir->exits[ins->a];
     if (ins->op == IR_POLL)
-        emit_poll_alone(as, exit);
+        emit_poll(as, exit);
     else if (ins->op == IR_EXIT || (ir_is_constant(ins->b) && ir_constant_value(as->ir, ins->b)))
         as->ir->loop ? emit_loop_end(as, exit) : emit_end(as, ins, exit);
     else if (!ir_is_constant(ins->b))
@@ -389,29 +367,18 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref)
 
 /* ---- The entry ---- */
 
-/* Above the entry is what jit_bury() makes it lead to, always of this size. */
-enum { GRAVE_BYTES = 15 };
-
-const uint8_t *x86_emit_entry(struct jit_assembler *as)
-{
-    if (as->last_size < 2) /* burying writes two bytes: nobody may be between them */
-        x86_nop(as, 2);
-    if ((uintptr_t)jit_here(as) & 1)
-        x86_nop(as, 3);
-    const uint8_t *entry = jit_here(as);
-    x86_jmp(as, as->thunks->lookup);
-    char mov[10] = {0x48, (char)0xb8};
-    memcpy(mov + 2, &as->ir->pc, sizeof(as->ir->pc));
-    x86_bytes(as, mov, sizeof(mov));
-    return entry;
-}
+/* hlt: of one byte, so that nobody is ever inside it, and not for programs, so that it faults; no other instruction here
+ * begins with it. */
+enum { GRAVE = 0xf4 };
 
 void jit_bury(uint8_t *entry)
 {
-    const uint8_t jump[2] = {0xeb, (uint8_t)(0 - GRAVE_BYTES - 2)};
-    uint16_t word;
-    memcpy(&word, jump, sizeof(word));
-    __atomic_store_n((uint16_t *)(void *)entry, word, __ATOMIC_RELEASE);
+    __atomic_store_n(entry, GRAVE, __ATOMIC_RELEASE);
+}
+
+HOST_NO_TSAN bool jit_is_buried(const uint8_t *entry)
+{
+    return __atomic_load_n(entry, __ATOMIC_ACQUIRE) == GRAVE;
 }
 
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target)
@@ -468,6 +435,15 @@ static void push_or_pop(struct jit_assembler *as, unsigned opcode, unsigned reg)
     x86_bytes(as, reg >= R8 ? bytes : bytes + 1, reg >= R8 ? 2 : 1);
 }
 
+/* For a request to stop that came before the host's handler could see translated code interrupted. */
+static void trap_if_pending(struct jit_assembler *as)
+{
+    x86_rmi(as, X86(0, 0, 0x83), ALU_CMP, X86_STATE(as->machine->pending), 0, 1);
+    uint8_t *over = x86_skip(as, X86_E);
+    x86_bytes(as, "\xcc", 1);
+    x86_skip_to(as, over);
+}
+
 static void make_enter(struct jit_assembler *as, struct jit_thunks *thunks)
 {
     const struct ir_machine *m = &as->machine->ir;
@@ -482,14 +458,17 @@ static void make_enter(struct jit_assembler *as, struct jit_thunks *thunks)
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_sp));
     for (unsigned slot = 0; slot < m->pin_count; slot++)
         as->target->load(as, as->slot_pin[slot], m->slots[slot].offset);
+    trap_if_pending(as);
     x86_rr(as, X86(0, 0, 0xff), 4, RAX);
 }
 
-static const uint8_t *make_leave(struct jit_assembler *as, const uint8_t **bare)
+/* Forms of the way out: with the value in the state already; with nothing to bring home either. */
+static const uint8_t *make_leave(struct jit_assembler *as, const uint8_t **valued, const uint8_t **bare)
 {
     const struct ir_machine *m = &as->machine->ir;
     const uint8_t *leave = jit_here(as);
     x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
+    *valued = jit_here(as);
     for (unsigned slot = 0; slot < m->pin_count; slot++)
         as->target->store(as, as->slot_pin[slot], m->slots[slot].offset);
     *bare = jit_here(as);
@@ -511,16 +490,13 @@ static const uint8_t *make_reason(struct jit_assembler *as, enum jit_reason reas
     return at;
 }
 
-/* emit_poll() and emit_lookup() the other way round. */
+/* emit_lookup() the other way round. */
 static void make_indirect(struct jit_assembler *as, struct jit_thunks *thunks)
 {
     thunks->underflow = jit_here(as);
     load_check(as, as->machine->return_slot);
     thunks->missed_return = jit_here(as);
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_base));
-    x86_alu_imm(as, ALU_AND, X86_W, RAX, -2);
-    x86_rmi(as, X86(0, 0, 0x83), ALU_CMP, X86_STATE(as->machine->pending), 0, 1);
-    x86_jcc(as, X86_NE, thunks->poll);
     x86_rr(as, X86_MOV, RCX, RAX);
     x86_rri(as, X86(0, 0, 0x81), ALU_AND, RCX, (int32_t)jump_mask, 4);
     x86_rm(as, X86_ALU(ALU_CMP) | X86_W, RAX, jump_entry(as, offsetof(struct jit_jump, pc)));
@@ -555,6 +531,7 @@ static const uint8_t *make_call(struct jit_assembler *as, bool fp)
     save_registers(as, false);
     if (fp)
         x86_rr(as, X86(0x66, 1, 0x6e) | X86_W, XMM0, RAX);
+    trap_if_pending(as);
     x86_bytes(as, "\xc3", 1);
     return at;
 }
@@ -589,12 +566,13 @@ static const void *make_constants(struct jit_assembler *as)
 
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks)
 {
-    const uint8_t *bare;
+    const uint8_t *valued, *bare;
     make_enter(as, thunks);
-    const uint8_t *leave = make_leave(as, &bare);
+    const uint8_t *leave = make_leave(as, &valued, &bare);
     thunks->link = make_reason(as, JIT_LINK, leave);
     thunks->lookup = make_reason(as, JIT_LOOKUP, leave);
-    thunks->poll = make_reason(as, JIT_POLL, leave);
+    thunks->poll = make_reason(as, JIT_POLL, valued);
+    thunks->buried = make_reason(as, JIT_LOOKUP, valued);
     thunks->fault = make_reason(as, JIT_FAULT, bare);
     thunks->stop = leave;
     make_indirect(as, thunks);
