@@ -673,16 +673,6 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     }
 }
 
-/* No value has a place yet. */
-static void clear_places(struct ir *ir)
-{
-    for (unsigned i = 0; i < ir->count; i++) {
-        struct ir_ins *ins = &ir->ins[i];
-        ir_ref nowhere = JIT_NO_REG; /* reg, spill */
-        ins->prev = ins->op == IR_SET ? ins->prev : nowhere;
-    }
-}
-
 /* The state at the unit's end: what slots were set to, and in all other pins the values of the entry, which have to be there all
  * the way. */
 static void begin_state(struct jit_assembler *as, struct ir *ir)
@@ -723,7 +713,6 @@ static void begin(struct jit_assembler *as, struct ir *ir)
     as->spills = ~UINT64_C(0);
     as->later_count = as->site_count = 0;
     as->random = as->modes.random;
-    clear_places(ir);
     begin_state(as, ir);
 }
 

@@ -15,7 +15,7 @@
 
 enum {
     JIT_REGS = 32, /* 0..15 integer, 16..31 floating point, as the target numbers them */
-    JIT_NO_REG = 0xff,
+    JIT_NO_REG = IR_NOWHERE,
     JIT_FP = 16, /* first floating-point register */
     JIT_MAX_SITES = 2 * IR_MAX_EXITS,
     JIT_MAX_LATER = 8,

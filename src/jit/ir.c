@@ -39,7 +39,7 @@ static inline ir_ref push(struct ir *ir, enum ir_op op, enum ir_type type, ir_re
 
 static ir_ref push_get(struct ir *ir, unsigned slot)
 {
-    ir_ref ref = push(ir, IR_GET, (enum ir_type)ir->machine->slots[slot].type, 0, (ir_ref)slot, 0);
+    ir_ref ref = push(ir, IR_GET, (enum ir_type)ir->machine->slots[slot].type, IR_NOWHERE, (ir_ref)slot, 0);
     ir->value[slot] = ref;
     return ref;
 }
@@ -99,7 +99,8 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
 {
     if (op == IR_SET)
         return push_set(ir, type, a, b);
-    ir_ref ref = push(ir, op, type, ir->chain[op], a, b);
+    ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
+    ir->alike[ref - IR_BASE] = ir->chain[op];
     ir->chain[op] = ref;
     if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE))
         ir->seen = ref;
@@ -119,7 +120,7 @@ ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
         const struct ir_ins *ins = ir_at(ir, ref);
         if (ins->a == a && ins->b == b && ins->type == type)
             return ref;
-        ref = ins->prev;
+        ref = ir->alike[ref - IR_BASE];
     }
     return 0;
 }
@@ -150,7 +151,7 @@ static void drop_unseen(struct ir *ir, unsigned slot)
         return;
     struct ir_ins *set = ir_at(ir, ref);
     ir_ref before = set->prev;
-    *set = (struct ir_ins){.op = IR_NOP, .type = IR_I64};
+    *set = (struct ir_ins){.op = IR_NOP, .type = IR_I64, .prev = IR_NOWHERE};
     bool first = !before || ir_at(ir, before)->op == IR_GET;
     ir->slot[slot] = first ? 0 : before;
     if (first)
@@ -195,7 +196,7 @@ void ir_mark(struct ir *ir, uint64_t pc)
         last->b = high;
         return;
     }
-    push(ir, IR_PC, IR_I64, 0, low, high);
+    push(ir, IR_PC, IR_I64, IR_NOWHERE, low, high);
 }
 
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref)

@@ -48,16 +48,16 @@ struct ir_ins {
     uint8_t type : 3; /* enum ir_type */
     uint8_t hint : 5; /* the pin (index + 1) of the slot that the value was first set to; 0 none */
     union {
-        ir_ref
-            prev; /* SET: the SET or GET of the slot before, or 0; others: the last of the same op (for sharing) */
+        ir_ref prev; /* SET: the SET or GET of the slot before, or 0 */
         struct {
-            uint8_t reg, spill; /* in the back end: where the value is */
+            uint8_t reg, spill; /* others, in the back end: where the value is */
         };
     };
     ir_ref a, b;
 };
 
 enum {
+    IR_NOWHERE = 0xff, /* as `prev`: no register, not spilled */
     IR_BASE = 0x400,   /* references below are constants */
     IR_MAX_INS = 3072, /* of a unit */
     IR_MAX_EXITS = 256,
@@ -117,6 +117,7 @@ struct ir {
     uint16_t constant_hash[64];
     uint16_t constant_next[IR_BASE];
     int64_t constants[IR_BASE];
+    ir_ref alike[IR_MAX_INS]; /* the instruction's predecessor in its chain */
     struct ir_ins ins[IR_MAX_INS];
 };
 
