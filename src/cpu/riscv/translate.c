@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "cpu/riscv/report.h"
+#include "host/clock.h"
 #include "host/copy.h"
 #include "host/fpu.h"
 #include "host/sanitize.h"
@@ -23,11 +24,33 @@ struct translator {
     struct jit_assembler *assembler;
     struct jit_thunks thunks;
     struct engine_stats stats;
+    uint64_t compile_ticks, first_ticks, first_ns; /* spent; and when both clocks were read for the first time */
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
     struct lift_loop loop;
     struct ir ir;
 };
+
+/* ---- Time ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void start_clocks(struct translator *tr)
+{
+    tr->first_ns = now_ns();
+    tr->first_ticks = host_ticks();
+}
+
+static uint64_t compile_ns(const struct translator *tr)
+{
+    uint64_t ticks = host_ticks() - tr->first_ticks, ns = now_ns() - tr->first_ns;
+    return ticks ? (uint64_t)((unsigned __int128)tr->compile_ticks * ns / ticks) : 0;
+}
 
 /* ---- Life ---- */
 
@@ -68,6 +91,7 @@ int translator_new(struct translator **out, const struct engine_options *options
         return r;
     }
     make_thunks(tr);
+    start_clocks(tr);
     *out = tr;
     return 0;
 }
@@ -200,13 +224,6 @@ static const struct lift_piece *piece_of(const struct translation_part *part)
 
 /* ---- Making ---- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Is the unit nothing but the news that its first instruction is not for translation? */
 static bool is_empty(const struct ir *ir)
 {
@@ -297,9 +314,9 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
                                    enum translation_kind kind, uint64_t path, const bool *changeable,
                                    enum translator_failure *failure)
 {
-    uint64_t start = now_ns();
+    uint64_t start = host_ticks();
     struct translation *t = translate(tr, cold, source, kind, path, changeable, failure);
-    tr->stats.compile_ns += now_ns() - start;
+    tr->compile_ticks += host_ticks() - start;
     if (t) {
         tr->stats.insns += t->insns;
         tr->stats.loops += kind == TRANSLATION_LOOP;
@@ -473,6 +490,7 @@ struct engine_stats translator_stats(const struct translator *tr)
 {
     struct engine_stats stats = tr->stats;
     struct jit_cache_stats cache = jit_cache_stats(tr->cache);
+    stats.compile_ns = compile_ns(tr);
     stats.units = cache.units;
     stats.bytes = cache.bytes;
     stats.killed = cache.killed;
