@@ -56,35 +56,22 @@ static ir_ref push_set(struct ir *ir, enum ir_type type, unsigned slot, ir_ref v
     return ir->slot[slot];
 }
 
-static void begin_machine(struct ir *ir, const struct ir_machine *machine)
-{
-    assert(machine->slot_count <= IR_MAX_SLOTS && machine->pin_count <= machine->slot_count &&
-           machine->pin_count <= IR_MAX_PINS);
-    ir->machine = machine;
-    ir->count = 0;
-    memset(ir->value, 0, sizeof(ir->value));
-    for (unsigned slot = 0; slot < machine->pin_count; slot++)
-        push_get(ir, slot);
-    memcpy(ir->start.gets, ir->ins, sizeof(ir->start.gets));
-    memcpy(ir->start.value, ir->value, sizeof(ir->start.value));
-}
-
 /* The arrays of constants and instructions keep their old contents: nothing looks beyond the counts. */
 void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
 {
-    if (ir->machine != machine)
-        begin_machine(ir, machine);
+    assert(machine->slot_count <= IR_MAX_SLOTS && machine->pin_count <= machine->slot_count);
+    ir->machine = machine;
     ir->pc = pc;
-    ir->count = machine->pin_count;
-    ir->constant_count = ir->exit_count = 0;
+    ir->count = ir->constant_count = ir->exit_count = 0;
     ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
     ir->loop = false;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
+    memset(ir->value, 0, sizeof(ir->value));
     memset(ir->constant_hash, 0, sizeof(ir->constant_hash));
-    memcpy(ir->ins, ir->start.gets, sizeof(ir->start.gets));
-    memcpy(ir->value, ir->start.value, sizeof(ir->value));
+    for (unsigned slot = 0; slot < machine->pin_count; slot++)
+        push_get(ir, slot);
 }
 
 bool ir_has_room(const struct ir *ir)

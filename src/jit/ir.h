@@ -62,7 +62,6 @@ enum {
     IR_MAX_INS = 3072, /* of a unit */
     IR_MAX_EXITS = 256,
     IR_MAX_SLOTS = 80,
-    IR_MAX_PINS = 32,
     IR_ROOM_INS = 64, /* what one guest instruction may take at most */
     IR_ROOM_CONSTANTS = 24,
     IR_ROOM_EXITS = 4,
@@ -103,16 +102,9 @@ struct ir_machine {
     unsigned pin_count; /* slots 0 ... pin_count-1 are the pinned ones */
 };
 
-/* What every unit of a machine begins with. */
-struct ir_start {
-    struct ir_ins gets[IR_MAX_PINS];
-    ir_ref value[IR_MAX_SLOTS];
-};
-
 struct ir {
     const struct ir_machine *machine;
-    struct ir_start start; /* of `machine` */
-    uint64_t pc; /* of the unit */
+    uint64_t pc;           /* of the unit */
     unsigned count, constant_count, exit_count;
     bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;               /* tests: make every instruction as it is asked for */
