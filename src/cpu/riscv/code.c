@@ -738,6 +738,10 @@ const void *code_translate(struct code *code, const struct unit *unit)
     const void *entry = code_entry(code, unit);
     if (entry)
         return entry;
+    /* No cache has the guest's code, which is not what the host executes. It comes while other things are done: a tenth of the
+     * time to lift it. */
+    __builtin_prefetch((const void *)(code->mem_base + unit->pc));
+    __builtin_prefetch(entry_word(code, unit->pc), 1);
     const struct translation *t = code_translation(code, unit->pc);
     return t ? t->unit.entry : NULL;
 }

@@ -24,7 +24,8 @@ struct translator {
     struct jit_assembler *assembler;
     struct jit_thunks thunks;
     struct engine_stats stats;
-    uint64_t compile_ticks, first_ticks, first_ns; /* spent; and when both clocks were read for the first time */
+    uint64_t compile_ticks, first_ticks,
+        first_ns; /* spent; and when both clocks were read for the first time */
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
     struct lift_loop loop;
@@ -268,6 +269,8 @@ static struct translation *assemble(struct translator *tr, struct unit *cold, en
     struct translation *t = translation_new(tr, cold, kind, changeable);
     if (!t)
         return NULL;
+    /* add_parts() writes to the list's first, which has come by then. */
+    __builtin_prefetch(*page_list(tr, changeable, cold->pc >> PAGE_SHIFT), 1);
     jit_assemble(tr->assembler, &tr->ir, &tr->thunks, room, first_site, &made);
     if (!made.entry || !jit_cache_add(tr->cache, &t->unit, &room, &made, cold->pc))
         return NULL;
@@ -332,8 +335,7 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
 
 void translator_tie(struct translator *tr, uint64_t link, struct translation *t)
 {
-    if (t->cold)
-        jit_cache_tie(tr->cache, link, &t->unit);
+    jit_cache_tie(tr->cache, link, &t->unit);
 }
 
 /* ---- Death ---- */

@@ -90,6 +90,7 @@ struct translation *translator_add(struct translator *translator, struct unit *c
                                    const struct lift_source *source, enum translation_kind kind,
                                    uint64_t path, const bool *changeable, enum translator_failure *failure);
 
+/* The translation is alive. */
 void translator_tie(struct translator *translator, uint64_t link, struct translation *translation);
 
 /* The translation is not entered any more, and its unit counts again. */
