@@ -112,13 +112,17 @@ struct jit_target {
 };
 extern const struct jit_target jit_target_host;
 
-/* An instruction's bytes, the lowest first. */
-typedef unsigned __int128 jit_code;
+/* An instruction's bytes, the lowest first: up to eight, and up to seven behind them. */
+struct jit_code {
+    uint64_t head, tail;
+    unsigned head_size, tail_size;
+};
 
-/* Appends an instruction of 1 to 15 bytes: above what hot code there is, or behind the cold code. All 16 bytes are written, since
- * a copy of known size is one store: what is too much falls on memory that is still free. */
-static inline void jit_put(struct jit_assembler *as, jit_code code, unsigned size)
+/* Appends an instruction: above what hot code there is, or behind the cold code. Eight bytes are written at a time, since copies of
+ * known size are single stores; what is too much falls on memory that is still free. */
+static inline void jit_put(struct jit_assembler *as, const struct jit_code *code)
 {
+    unsigned size = code->head_size + code->tail_size, unused = 8 * (8 - code->head_size);
     if (unlikely(size > as->left)) {
         as->left = 0;
         return;
@@ -126,13 +130,18 @@ static inline void jit_put(struct jit_assembler *as, jit_code code, unsigned siz
     as->left -= size;
     as->last_size = size;
     if (as->in_cold) {
-        memcpy(as->cold, &code, sizeof(code));
+        memcpy(as->cold, &code->head, 8);
+        memcpy(as->cold + code->head_size, &code->tail, 8);
         as->cold += size;
-    } else {
-        code <<= 8 * (sizeof(code) - size);
-        memcpy(as->hot - sizeof(code), &code, sizeof(code));
-        as->hot -= size;
+        return;
     }
+    if (code->tail_size) {
+        uint64_t tail = code->tail << 8 * (8 - code->tail_size);
+        memcpy(as->hot - 8, &tail, 8);
+    }
+    uint64_t head = code->head << unused;
+    memcpy(as->hot - code->tail_size - 8, &head, 8);
+    as->hot -= size;
 }
 
 /* The same for bytes in memory, as many as they are. */

@@ -1,31 +1,21 @@
 #include "jit/target/x86_64/encode.h"
 
-/* An instruction in the making, the lowest byte first: at most eight bytes up to ModRM and SIB, at most eight behind them. In
- * registers, since bytes that are stored one by one and then copied at once make the copy wait for the stores. */
-struct bytes {
-    uint64_t head, tail;
-    unsigned head_size, tail_size;
-};
-
-static inline void add(struct bytes *b, unsigned byte)
+/* An instruction in the making: the bytes up to ModRM and SIB, displacement and immediate behind them. In registers, since bytes
+ * that are stored one by one and then copied at once make the copy wait for the stores. */
+static inline void add(struct jit_code *b, unsigned byte)
 {
     b->head |= (uint64_t)(uint8_t)byte << 8 * b->head_size++;
 }
 
 /* Displacement, immediate: 1, 2 or 4 bytes. */
-static inline void add_tail(struct bytes *b, uint32_t value, unsigned size)
+static inline void add_tail(struct jit_code *b, uint32_t value, unsigned size)
 {
     b->tail |= (uint64_t)(value & (UINT32_MAX >> (32 - 8 * size))) << 8 * b->tail_size;
     b->tail_size += size;
 }
 
-static inline void put(struct jit_assembler *as, const struct bytes *b)
-{
-    jit_put(as, b->head | (jit_code)b->tail << 8 * b->head_size, b->head_size + b->tail_size);
-}
-
 /* Prefixes, REX and the opcode's bytes; register numbers' fourth bits go into REX. */
-static void add_opcode(struct bytes *b, uint32_t op, unsigned reg, unsigned index, unsigned base,
+static void add_opcode(struct jit_code *b, uint32_t op, unsigned reg, unsigned index, unsigned base,
                        bool byte_register)
 {
     unsigned prefix = op >> 16 & 0xff, map = op >> 8 & 0xff;
@@ -41,7 +31,7 @@ static void add_opcode(struct bytes *b, uint32_t op, unsigned reg, unsigned inde
     add(b, op & 0xff);
 }
 
-static void add_vex(struct bytes *b, uint32_t op, unsigned reg, unsigned index, unsigned base,
+static void add_vex(struct jit_code *b, uint32_t op, unsigned reg, unsigned index, unsigned base,
                     unsigned second)
 {
     unsigned prefix = op >> 16 & 0xff, map = op >> 8 & 0xff;
@@ -58,13 +48,13 @@ static void add_vex(struct bytes *b, uint32_t op, unsigned reg, unsigned index, 
     add(b, op & 0xff);
 }
 
-static void add_modrm(struct bytes *b, unsigned mod, unsigned reg, unsigned rm)
+static void add_modrm(struct jit_code *b, unsigned mod, unsigned reg, unsigned rm)
 {
     add(b, mod << 6 | (reg & 7) << 3 | (rm & 7));
 }
 
 /* ModRM, SIB and displacement. `after`: bytes of the instruction that follow. */
-static void add_memory(struct jit_assembler *as, struct bytes *b, unsigned reg, struct x86_mem m,
+static void add_memory(struct jit_assembler *as, struct jit_code *b, unsigned reg, struct x86_mem m,
                        unsigned after)
 {
     const unsigned sib = 4, none = 5;
@@ -93,7 +83,7 @@ static void add_memory(struct jit_assembler *as, struct bytes *b, unsigned reg, 
         add_tail(b, (uint32_t)m.disp, mod == 1 ? 1 : 4);
 }
 
-static void add_immediate(struct bytes *b, int32_t imm, unsigned size)
+static void add_immediate(struct jit_code *b, int32_t imm, unsigned size)
 {
     if (size)
         add_tail(b, (uint32_t)imm, size);
@@ -111,11 +101,11 @@ static unsigned high(int8_t reg)
 
 void x86_rri(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm, int32_t imm, unsigned size)
 {
-    struct bytes b = {0};
+    struct jit_code b = {0};
     add_opcode(&b, op, reg, 0, rm, wants_rex(op, reg) || wants_rex(op, rm));
     add_modrm(&b, 3, reg, rm);
     add_immediate(&b, imm, size);
-    put(as, &b);
+    jit_put(as, &b);
 }
 
 void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
@@ -123,7 +113,7 @@ void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
     x86_rri(as, op, reg, rm, 0, 0);
 }
 
-static void add_segment(struct jit_assembler *as, struct bytes *b, struct x86_mem mem)
+static void add_segment(struct jit_assembler *as, struct jit_code *b, struct x86_mem mem)
 {
     if (mem.guest && as->machine->memory_base)
         add(b, 0x65);
@@ -132,12 +122,12 @@ static void add_segment(struct jit_assembler *as, struct bytes *b, struct x86_me
 void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
              unsigned size)
 {
-    struct bytes b = {0};
+    struct jit_code b = {0};
     add_segment(as, &b, mem);
     add_opcode(&b, op, reg, high(mem.index), high(mem.base), wants_rex(op, reg));
     add_memory(as, &b, reg, mem, size);
     add_immediate(&b, imm, size);
-    put(as, &b);
+    jit_put(as, &b);
 }
 
 void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem)
@@ -147,19 +137,19 @@ void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem 
 
 void x86_vex(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
 {
-    struct bytes b = {0};
+    struct jit_code b = {0};
     add_vex(&b, op, reg, 0, rm, second);
     add_modrm(&b, 3, reg, rm);
-    put(as, &b);
+    jit_put(as, &b);
 }
 
 void x86_vex_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem)
 {
-    struct bytes b = {0};
+    struct jit_code b = {0};
     add_segment(as, &b, mem);
     add_vex(&b, op, reg, high(mem.index), high(mem.base), second);
     add_memory(as, &b, reg, mem, 0);
-    put(as, &b);
+    jit_put(as, &b);
 }
 
 void x86_sse(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
@@ -185,7 +175,7 @@ void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size)
 
 void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
 {
-    struct bytes b = {0};
+    struct jit_code b = {0};
     if (value >= 0 && value <= UINT32_MAX) {
         if (reg >= R8)
             add(&b, 0x41);
@@ -202,21 +192,21 @@ void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
         add_tail(&b, (uint32_t)value, 4);
         add_tail(&b, (uint32_t)((uint64_t)value >> 32), 4);
     }
-    put(as, &b);
+    jit_put(as, &b);
 }
 
 /* ---- Jumps ---- */
 
-static void put_relative(struct jit_assembler *as, struct bytes *b, const void *target)
+static void put_relative(struct jit_assembler *as, struct jit_code *b, const void *target)
 {
     const uint8_t *end = jit_here(as) + (as->in_cold ? b->head_size + 4 : 0);
     add_tail(b, (uint32_t)((const uint8_t *)target - end), 4);
-    put(as, b);
+    jit_put(as, b);
 }
 
 static void jump(struct jit_assembler *as, unsigned opcode, const void *target)
 {
-    struct bytes b = {0};
+    struct jit_code b = {0};
     if (opcode > 0xff)
         add(&b, opcode >> 8);
     add(&b, opcode);
