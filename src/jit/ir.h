@@ -104,7 +104,7 @@ struct ir_machine {
 
 struct ir {
     const struct ir_machine *machine;
-    uint64_t pc;           /* of the unit */
+    uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
     bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;               /* tests: make every instruction as it is asked for */
