@@ -143,10 +143,14 @@ bool mm_unprotect(void *context, uint64_t page, uint64_t *start, uint64_t *end)
 
 static bool any_guarded(const struct mm *mm, uint64_t start, uint64_t end)
 {
-    uint64_t first = MAX(start, mm->guard_low), last = MIN(end, mm->guard_high);
-    for (uint64_t page = ALIGN_DOWN(first, MM_PAGE); page < last; page += MM_PAGE)
-        if (bit_is_set(mm->guarded, page / MM_PAGE))
-            return true;
+    uint64_t page = MAX(start, mm->guard_low) / MM_PAGE;
+    uint64_t beyond = (MIN(end, mm->guard_high) + MM_PAGE - 1) / MM_PAGE;
+    while (page < beyond) {
+        uint64_t word = mm->guarded[page / 64] >> page % 64;
+        if (word)
+            return page + (uint64_t)__builtin_ctzll(word) < beyond;
+        page = (page | 63) + 1;
+    }
     return false;
 }
 

@@ -4,6 +4,7 @@
 #include "cpu/riscv/code.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  (UINT64_C(1) << PAGE_SHIFT)
@@ -12,8 +13,12 @@
  * a change, watching it is the better bet, and never much worse than the best. */
 #define QUIET_FENCES 5
 
-/* A page whose stores and code alternate so often is left open: each turn costs a fault and new translations. */
+/* A page whose stores and code alternate so often, and so quickly, is left open: each turn costs a fault and new code. */
 #define MAX_FAULTS 400
+#define FAULT_GAP  (UINT64_C(10) * 1000 * 1000) /* ns */
+
+/* From so many pages on that are compared at every fence, it is quicker to go through all code once. */
+#define MANY_REFUSED (WATCH_BUCKETS / 2)
 
 /* A flush that names more says nothing of where its writer writes. */
 #define MAX_ANNOUNCED (UINT64_C(1) << 22)
@@ -60,18 +65,21 @@ static void open_add(struct watch *w, struct watch_page *p)
 {
     if (p->open_link)
         return;
+    struct watch_page **list = p->refused ? &w->refused : &w->open;
+    w->refused_count += p->refused;
     p->quiet = 0;
-    p->open_next = w->open;
-    p->open_link = &w->open;
+    p->open_next = *list;
+    p->open_link = list;
     if (p->open_next)
         p->open_next->open_link = &p->open_next;
-    w->open = p;
+    *list = p;
 }
 
-static void open_remove(struct watch_page *p)
+static void open_remove(struct watch *w, struct watch_page *p)
 {
     if (!p->open_link)
         return;
+    w->refused_count -= p->refused;
     *p->open_link = p->open_next;
     if (p->open_next)
         p->open_next->open_link = p->open_link;
@@ -88,7 +96,7 @@ static void forget_in(struct watch *w, struct watch_page **at, uint64_t first, u
             continue;
         }
         *at = p->next;
-        open_remove(p);
+        open_remove(w, p);
         free(p);
         atomic_fetch_sub_explicit(&w->pages, 1, memory_order_relaxed);
     }
@@ -113,20 +121,17 @@ void watch_release(struct watch *w)
 
 /* ---- Protection ---- */
 
-/* Stores are heard of from now on, if they can be. */
+/* Stores are heard of from now on, if they can be; else the page is open. */
 static bool protect(struct watch *w, struct watch_page *p)
 {
+    open_remove(w, p);
+    p->watched = !p->refused && p->faults < MAX_FAULTS && w->ops->protect &&
+                 w->ops->protect(w->context, p->number << PAGE_SHIFT);
+    p->refused = !p->watched;
+    w->watched += p->watched;
     if (p->refused)
-        return false;
-    if (p->faults >= MAX_FAULTS || !w->ops->protect ||
-        !w->ops->protect(w->context, p->number << PAGE_SHIFT)) {
-        p->refused = true;
-        return false;
-    }
-    p->watched = true;
-    open_remove(p);
-    w->watched++;
-    return true;
+        open_add(w, p);
+    return p->watched;
 }
 
 /* Stores to the page do not fault any more. */
@@ -174,12 +179,7 @@ static bool add_page(struct watch *w, uint64_t address)
     struct watch_page *p = find(w, address >> PAGE_SHIFT);
     if (likely(p && (p->watched || (p->open_link && (p->announced || p->refused)))))
         return false;
-    if (!is_changeable(w, address) || !(p = get(w, address >> PAGE_SHIFT)))
-        return false;
-    if (protect(w, p))
-        return true;
-    open_add(w, p);
-    return false;
+    return is_changeable(w, address) && (p = get(w, address >> PAGE_SHIFT)) && protect(w, p);
 }
 
 bool watch_add(struct watch *w, uint64_t start, uint64_t end)
@@ -215,25 +215,47 @@ void watch_announce(struct watch *w, uint64_t start, uint64_t end)
 static void fence_page(struct watch *w, struct watch_page *p, bool announces)
 {
     p->announced |= announces;
-    if (p->quiet >= QUIET_FENCES)
+    if (!p->refused && p->quiet >= QUIET_FENCES)
         protect(w, p); /* first: what is compared below must not change unheard */
     enum watch_state state = compare(w, p);
-    if (state == WATCH_EMPTY && !p->watched)
-        open_remove(p);
+    if (state == WATCH_EMPTY)
+        open_remove(w, p);
     else if (state == WATCH_CHANGED)
         p->quiet = 0;
     else if (p->quiet < QUIET_FENCES)
         p->quiet++;
 }
 
-void watch_fence(struct watch *w, bool announces)
+static void fence_pages(struct watch *w, struct watch_page *p, bool announces)
 {
-    if (unlikely(w->blind))
-        code_compare(w->code, 0, UINT64_MAX);
-    for (struct watch_page *p = w->open, *next; p; p = next) {
+    for (struct watch_page *next; p; p = next) {
         next = p->open_next;
         fence_page(w, p, announces);
     }
+}
+
+void watch_fence(struct watch *w, bool announces)
+{
+    if (unlikely(w->blind || w->refused_count >= MANY_REFUSED))
+        code_compare(w->code, 0, UINT64_MAX);
+    else
+        fence_pages(w, w->refused, announces);
+    fence_pages(w, w->open, announces);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void count_fault(struct watch *w, struct watch_page *p)
+{
+    uint64_t now = now_ns();
+    p->faults = now - p->last_fault > FAULT_GAP ? 0 : (uint16_t)(p->faults + 1);
+    p->last_fault = now;
+    w->faults++;
 }
 
 bool watch_fault(struct watch *w, uint64_t address)
@@ -241,10 +263,8 @@ bool watch_fault(struct watch *w, uint64_t address)
     struct watch_page *p = find(w, address >> PAGE_SHIFT);
     if (!p)
         return false;
-    if (p->watched) {
-        w->faults++;
-        p->faults++;
-    }
+    if (p->watched)
+        count_fault(w, p);
     return unprotect(w, p->number); /* another thread may have been faster, and have done it */
 }
 

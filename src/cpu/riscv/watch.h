@@ -30,12 +30,13 @@ struct code_ops;
 struct watch_page {
     uint64_t number;
     struct watch_page *next;                   /* in the bucket */
-    struct watch_page *open_next, **open_link; /* in the list of open pages; NULL: not open */
+    struct watch_page *open_next, **open_link; /* in a list of open pages; NULL: not open */
     bool watched;
-    bool refused;   /* cannot be watched */
-    bool announced; /* a flush has named it */
-    uint8_t quiet;  /* fences since it was found changed */
-    uint16_t faults;
+    bool refused;        /* cannot be watched, or not to advantage */
+    bool announced;      /* a flush has named it */
+    uint8_t quiet;       /* fences since it was found changed */
+    uint16_t faults;     /* in a row */
+    uint64_t last_fault; /* ns */
 };
 
 struct watch {
@@ -43,7 +44,8 @@ struct watch {
     void *context;     /* of the ops */
     struct code *code; /* borrows */
     struct watch_page *buckets[WATCH_BUCKETS];
-    struct watch_page *open;
+    struct watch_page *open, *refused; /* the open pages: those that may be watched again, and the others */
+    uint64_t refused_count;
     _Atomic uint64_t pages; /* that have a record */
     uint64_t watched;       /* of those */
     uint64_t faults;
