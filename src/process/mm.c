@@ -204,6 +204,12 @@ static void give_up_reservation(struct mm *mm)
     mm->reserved = false;
 }
 
+void mm_yield_holes(struct mm *mm)
+{
+    if (mm->reserved && !mm->base)
+        give_up_reservation(mm);
+}
+
 bool mm_unreserve(struct mm *mm)
 {
     if (mm->base)

@@ -95,34 +95,33 @@ bool mm_protect(void *context, uint64_t page)
     return done;
 }
 
-/* The page's end of the run of protected pages that it is in. */
-static uint64_t run_end(const struct mm *mm, uint64_t page, uint64_t step)
+static bool is_writable(const struct mm *mm, uint64_t page)
 {
-    while (bit_is_set(mm->guarded, page / MM_PAGE))
-        page += step;
-    return page;
+    const struct mm_region *r = regions_find(&mm->regions, page);
+    return r && r->start <= page && (r->prot & PROT_WRITE);
 }
 
-static void clear_guarded(struct mm *mm, uint64_t start, uint64_t end)
+/* Gives one page the guest's rights again. */
+static bool expose(struct mm *mm, uint64_t page)
 {
-    for (uint64_t page = start; page < end; page += MM_PAGE) {
-        mm->guarded_count -= bit_is_set(mm->guarded, page / MM_PAGE);
-        bit_clear(mm->guarded, page / MM_PAGE);
-    }
+    if (is_writable(mm, page) && !set_host_prot(mm, page, page + MM_PAGE, PROT_READ | PROT_WRITE))
+        return false;
+    bit_clear(mm->guarded, page / MM_PAGE);
+    mm->guarded_count--;
+    return true;
 }
 
-/* The page alone or, where the host has no mapping left to be cut, the run that is one mapping. */
-static bool expose(struct mm *mm, uint64_t page, uint64_t *start, uint64_t *end)
+/* The host has no mapping left to be cut. As many as there are reserved holes are given back to it, and nothing is protected
+ * any more: the guest may take those mappings too, and then there is no way back. */
+static void expose_all(struct mm *mm)
 {
-    const int prot = PROT_READ | PROT_WRITE;
-    bool done = set_host_prot(mm, page, page + MM_PAGE, prot);
-    if (!done) {
-        *start = run_end(mm, page, -MM_PAGE) + MM_PAGE;
-        *end = run_end(mm, page, MM_PAGE);
-        done = set_host_prot(mm, *start, *end, prot);
-    }
-    clear_guarded(mm, *start, *end);
-    return done;
+    int error = errno; /* of the code that has faulted */
+    mm->guard_none = true;
+    mm_yield_holes(mm);
+    errno = error;
+    for (uint64_t page = mm->guard_low; page < mm->guard_high && mm->guarded_count; page += MM_PAGE)
+        if (bit_is_set(mm->guarded, page / MM_PAGE))
+            expose(mm, page);
 }
 
 bool mm_unprotect(void *context, uint64_t page, uint64_t *start, uint64_t *end)
@@ -131,10 +130,12 @@ bool mm_unprotect(void *context, uint64_t page, uint64_t *start, uint64_t *end)
     *start = page;
     *end = page + MM_PAGE;
     pthread_mutex_lock(&mm->lock);
-    const struct mm_region *r = regions_find(&mm->regions, page);
-    bool writable = r && r->start <= page && (r->prot & PROT_WRITE);
-    if (bit_is_set(mm->guarded, page / MM_PAGE))
-        writable &= expose(mm, page, start, end);
+    if (bit_is_set(mm->guarded, page / MM_PAGE) && !expose(mm, page)) {
+        expose_all(mm);
+        *start = mm->guard_low;
+        *end = mm->guard_high;
+    }
+    bool writable = is_writable(mm, page) && !bit_is_set(mm->guarded, page / MM_PAGE);
     pthread_mutex_unlock(&mm->lock);
     return writable;
 }
@@ -157,7 +158,8 @@ static bool any_guarded(const struct mm *mm, uint64_t start, uint64_t end)
 void mm_lock_move(struct mm *mm, uint64_t start, uint64_t end, uint64_t to, uint64_t to_end)
 {
     pthread_mutex_lock(&mm->lock);
-    while (unlikely(mm->guarded_count) && (any_guarded(mm, start, end) || any_guarded(mm, to, to_end))) {
+    while (unlikely(mm->guarded_count) && !mm->guard_none &&
+           (any_guarded(mm, start, end) || any_guarded(mm, to, to_end))) {
         pthread_mutex_unlock(&mm->lock);
         code_unprotect(mm->code, start, end);
         code_unprotect(mm->code, to, to_end);

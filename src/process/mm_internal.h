@@ -101,6 +101,9 @@ static inline bool mm_is_data(const struct mm_region *region)
  * the reservation up. True when there is a point in trying again. */
 bool mm_yield_to_limit(struct mm *mm);
 
+/* Gives the reserved but unused addresses back to the host where that can be: each hole is a mapping that it has too few of. */
+void mm_yield_holes(struct mm *mm);
+
 /* The one copy of a name in the mm; NULL when memory is short. */
 const char *mm_intern(struct mm *mm, const char *name);
 

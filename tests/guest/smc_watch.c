@@ -228,16 +228,6 @@ static ssize_t by_pread(void *to, size_t size)
     close(fd);
     return got;
 }
-static ssize_t by_self_mem(void *to, size_t size)
-{
-    static uint32_t buffer[2 * WORDS];
-    int fd = (int)MUST(open("/proc/self/mem", O_RDWR));
-    MUST(read(tube[0], buffer, size));
-    ssize_t got = pwrite(fd, buffer, size, (off_t)to);
-    close(fd);
-    return got;
-}
-
 static void start_target(void)
 {
     for (int i = 0; i < 2 * WORDS; i += 2)
@@ -527,6 +517,5 @@ int main(void)
     test_kernel("recvmsg()", by_recvmsg, true);
     test_kernel("process_vm_writev()", by_vm_write, false);
     test_kernel("process_vm_readv()", by_vm_read, false);
-    test_kernel("a write to /proc/self/mem", by_self_mem, false);
     return test_end();
 }

@@ -145,16 +145,21 @@ static void expose(struct watch *w, struct watch_page *p)
         code_drop(w->code, start, start + PAGE_SIZE);
 }
 
+static void expose_in(struct watch *w, struct watch_page *p, uint64_t first, uint64_t beyond)
+{
+    for (; p; p = p->next)
+        if (p->watched && p->number >= first && p->number < beyond)
+            expose(w, p);
+}
+
 /* May the guest write there? */
 static bool unprotect(struct watch *w, uint64_t number)
 {
     uint64_t start = 0, end = 0;
     bool writable = w->ops->unprotect(w->context, number << PAGE_SHIFT, &start, &end);
-    for (uint64_t at = start >> PAGE_SHIFT; at < end >> PAGE_SHIFT; at++) {
-        struct watch_page *p = find(w, at);
-        if (p && p->watched)
-            expose(w, p);
-    }
+    uint64_t first = start >> PAGE_SHIFT, beyond = end >> PAGE_SHIFT;
+    for (uint64_t i = 0; first + i < beyond && i < WATCH_BUCKETS; i++)
+        expose_in(w, *bucket(w, first + i), first, beyond);
     return writable;
 }
 
