@@ -103,7 +103,8 @@ bool mm_executable(void *mm, uint64_t address, uint64_t *end, bool *changeable);
 bool mm_protect(void *mm, uint64_t page);
 bool mm_unprotect(void *mm, uint64_t page, uint64_t *start, uint64_t *end);
 
-/* Bounds of all memory that the guest could both write and execute so far; only grows. Empty: low is above high. Any thread. */
+/* Bounds of all memory that the guest could both write and execute so far; only grows. Empty: low is above high. Any
+ * thread. */
 struct mm_span {
     _Atomic uint64_t low, high;
 };
@@ -112,7 +113,8 @@ const struct mm_span *mm_wx_span(const struct mm *mm);
 /* The guest is about to write to its memory in a way that no protection stops: no page is protected from now on. */
 void mm_guard_none(struct mm *mm);
 
-/* The host's kernel is about to write to the range, which touches that span: none of its pages is protected from now on. */
+/* The host's kernel is about to write to the range, which touches that span: none of its pages is protected from now
+ * on. */
 void mm_give(struct mm *mm, uint64_t address, uint64_t length);
 
 /* Copies between the monitor and the guest for code that serves no thread: program loading and /proc. 0 or -EFAULT. */

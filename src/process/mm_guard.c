@@ -6,9 +6,9 @@
  *   a system call that may write there                      mm_give(): its pages are never protected again, since the
  *                                                           host's kernel would answer EFAULT, or lose what it reads
  *
- * Only private anonymous memory is protected: other memory can be written to by others, through a file or another mapping.
- * What another process writes (process_vm_writev, /proc/PID/mem) is not provided for: the former fails, the latter is not
- * heard of. */
+ * Only private anonymous memory is protected: other memory can be written to by others, through a file or another
+ * mapping. What another process writes (process_vm_writev, /proc/PID/mem) is not provided for: the former fails, the
+ * latter is not heard of. */
 #include "process/mm_internal.h"
 
 #include "base/util.h"
@@ -111,8 +111,8 @@ static bool expose(struct mm *mm, uint64_t page)
     return true;
 }
 
-/* The host has no mapping left to be cut. As many as there are reserved holes are given back to it, and nothing is protected
- * any more: the guest may take those mappings too, and then there is no way back. */
+/* The host has no mapping left to be cut. As many as there are reserved holes are given back to it, and nothing is
+ * protected any more: the guest may take those mappings too, and then there is no way back. */
 static void expose_all(struct mm *mm)
 {
     int error = errno; /* of the code that has faulted */

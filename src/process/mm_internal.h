@@ -60,8 +60,8 @@ bool mm_any_executable(const struct mm *mm, uint64_t start, uint64_t end);
 /* The end of the mapped range that starts at `start`, at most `end`; `start` itself when that is a hole. */
 uint64_t mm_mapped_until(const struct mm *mm, uint64_t start, uint64_t end);
 
-/* Begins a change of what is mapped in the range or, of a move, in both: takes the lock. While it is held, the host has the
- * guest's own rights there. */
+/* Begins a change of what is mapped in the range or, of a move, in both: takes the lock. While it is held, the host
+ * has the guest's own rights there. */
 void mm_lock_change(struct mm *mm, uint64_t start, uint64_t end);
 void mm_lock_move(struct mm *mm, uint64_t start, uint64_t end, uint64_t to, uint64_t to_end);
 
@@ -101,7 +101,8 @@ static inline bool mm_is_data(const struct mm_region *region)
  * the reservation up. True when there is a point in trying again. */
 bool mm_yield_to_limit(struct mm *mm);
 
-/* Gives the reserved but unused addresses back to the host where that can be: each hole is a mapping that it has too few of. */
+/* Gives the reserved but unused addresses back to the host where that can be: each hole is a mapping that it has too
+ * few of. */
 void mm_yield_holes(struct mm *mm);
 
 /* The one copy of a name in the mm; NULL when memory is short. */

@@ -1,5 +1,5 @@
-/* Code that is written without a fence where that can be noticed; pages that hold code and what system calls, other threads,
- * children and changes of the mapping do to them.
+/* Code that is written without a fence where that can be noticed; pages that hold code and what system calls, other
+ * threads, children and changes of the mapping do to them.
  * reference: self it writes riscv64 instructions and checks what they return
  * timeout: 120
  */

@@ -1,4 +1,5 @@
-/* Which pages are watched, when they are opened, and what a fence compares. Neither memory nor code: both are noted here. */
+/* Which pages are watched, when they are opened, and what a fence compares. Neither memory nor code: both are noted
+ * here. */
 #include "cpu/riscv/code.h"
 #include "cpu/riscv/watch.h"
 

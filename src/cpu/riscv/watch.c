@@ -9,11 +9,12 @@
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  (UINT64_C(1) << PAGE_SHIFT)
 
-/* A fence compares an open page in about a fifth of the time that one more fault and protection take: after so many without
- * a change, watching it is the better bet, and never much worse than the best. */
+/* A fence compares an open page in about a fifth of the time that one more fault and protection take: after so many
+ * without a change, watching it is the better bet, and never much worse than the best. */
 #define QUIET_FENCES 5
 
-/* A page whose stores and code alternate so often, and so quickly, is left open: each turn costs a fault and new code. */
+/* A page whose stores and code alternate so often, and so quickly, is left open: each turn costs a fault and new
+ * code. */
 #define MAX_FAULTS 400
 #define FAULT_GAP  (UINT64_C(10) * 1000 * 1000) /* ns */
 
