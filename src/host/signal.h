@@ -32,6 +32,9 @@ uint64_t host_context_pc(const void *ucontext);
 bool host_context_at_call(const void *ucontext);
 void host_context_set_mask(void *ucontext, uint64_t mask);
 
+/* In a handler for a fault: was it a write? */
+bool host_context_writes(const void *ucontext);
+
 /* In a handler: the interrupted registers, numbered as instructions number them; of xmm0 to xmm15 the low halves. And where
  * the handler's return goes instead of where it came from. */
 enum { HOST_SP = 4 };

@@ -55,6 +55,12 @@ HOST_NO_TSAN uint64_t host_context_pc(const void *ucontext)
     return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 }
 
+HOST_NO_TSAN bool host_context_writes(const void *ucontext)
+{
+    const greg_t write = 2; /* Intel SDM volume 3, "Page-Fault Exception" */
+    return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_ERR] & write;
+}
+
 HOST_NO_TSAN bool host_context_at_call(const void *ucontext)
 {
     uint64_t pc = host_context_pc(ucontext);

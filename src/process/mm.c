@@ -153,6 +153,8 @@ int mm_new(struct mm **out, unsigned bits, struct guise_error *err)
         return error_set(err, GUISE_E_NOMEM, "no memory for an address space");
     mm->limit = (uint64_t)1 << (bits - 1);
     mm->low = LOWEST;
+    mm->guard_low = UINT64_MAX;
+    atomic_init(&mm->wx.low, UINT64_MAX);
     pthread_mutex_init(&mm->lock, NULL);
     mm->limited = limit_now(RLIMIT_AS) != RLIM_INFINITY || limit_now(RLIMIT_DATA) != RLIM_INFINITY;
     int status = reserve(mm, err);
@@ -174,6 +176,7 @@ void mm_free(struct mm *mm)
     else
         munmap((void *)mm->low, mm->limit - mm->low);
     regions_release(&mm->regions);
+    mm_guard_release(mm);
     for (size_t i = 0; i < MM_NAMES; i++)
         free(mm->names[i]);
     pthread_mutex_destroy(&mm->lock);
@@ -199,6 +202,12 @@ static void give_up_reservation(struct mm *mm)
     if (hole < mm->limit)
         munmap(mm_host(mm, hole), mm->limit - hole);
     mm->reserved = false;
+}
+
+void mm_yield_holes(struct mm *mm)
+{
+    if (mm->reserved && !mm->base)
+        give_up_reservation(mm);
 }
 
 bool mm_unreserve(struct mm *mm)

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 
 #include <guise.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct mm_region {
     int prot;            /* PROT_READ, PROT_WRITE, PROT_EXEC of the guest */
     bool shared;
     bool growsdown;
+    bool file;         /* maps a file */
     const char *name;  /* "[stack]", "[heap]", "[vdso]", interned in the mm; NULL: see mm_print_maps() */
     uint64_t attached; /* the address that shmat() returned when this belongs to a System V segment, or 0 */
 };
@@ -96,8 +98,24 @@ bool mm_find(struct mm *mm, uint64_t address, struct mm_region *region);
 /* True if all of [address, address + length) is mapped with at least `prot`. */
 bool mm_check(struct mm *mm, uint64_t address, uint64_t length, int prot);
 
-/* struct code_ops.executable */
+/* struct code_ops */
 bool mm_executable(void *mm, uint64_t address, uint64_t *end, bool *changeable);
+bool mm_protect(void *mm, uint64_t page);
+bool mm_unprotect(void *mm, uint64_t page, uint64_t *start, uint64_t *end);
+
+/* Bounds of all memory that the guest could both write and execute so far; only grows. Empty: low is above high. Any
+ * thread. */
+struct mm_span {
+    _Atomic uint64_t low, high;
+};
+const struct mm_span *mm_wx_span(const struct mm *mm);
+
+/* The guest is about to write to its memory in a way that no protection stops: no page is protected from now on. */
+void mm_guard_none(struct mm *mm);
+
+/* The host's kernel is about to write to the range, which touches that span: none of its pages is protected from now
+ * on. */
+void mm_give(struct mm *mm, uint64_t address, uint64_t length);
 
 /* Copies between the monitor and the guest for code that serves no thread: program loading and /proc. 0 or -EFAULT. */
 int mm_read(const struct mm *mm, void *to, uint64_t address, uint64_t size);

@@ -60,7 +60,9 @@ int64_t mm_madvise(struct mm *mm, uint64_t address, uint64_t length, int advice)
     if (address >= mm->limit)
         return -ENOMEM;
     uint64_t end = address + ALIGN_UP(length, MM_PAGE);
-    pthread_mutex_lock(&mm->lock);
+    if (advice == MADV_WIPEONFORK) /* a child's code is to be compared */
+        mm_give(mm, address, end - address);
+    mm_lock_change(mm, address, end);
     bool executable = advice_changes_content(advice) && mm_any_executable(mm, address, end);
     int64_t status = walk(mm, address, end, HOLE_GOES_ON, advise_piece, advice);
     mm_unlock_changed(mm, executable, address, end);
@@ -79,6 +81,7 @@ int64_t mm_mincore(struct mm *mm, uint64_t address, uint64_t length, uint64_t ve
     uint64_t end = address + ALIGN_UP(length, MM_PAGE);
     if (!mm_range_ok(mm, vector, (end - address) / MM_PAGE))
         return -EFAULT;
+    mm_give(mm, vector, (end - address) / MM_PAGE);
     pthread_mutex_lock(&mm->lock);
     uint64_t mapped = mm_mapped_until(mm, address, end);
     int64_t status = 0;

@@ -1,5 +1,5 @@
 /* What the files of the address space share: mm.c (life, placement, look-ups), mm_map.c (mmap and its kin),
- * mm_advise.c (madvise, mincore, msync, mlock), mm_shm.c, mm_print.c.
+ * mm_advise.c (madvise, mincore, msync, mlock), mm_shm.c, mm_print.c, mm_guard.c (write protection for the code).
  * Threads: functions named here want mm->lock held. */
 #ifndef PROCESS_MM_INTERNAL_H
 #define PROCESS_MM_INTERNAL_H
@@ -25,6 +25,10 @@ struct mm {
     uint64_t brk_start, brk;
     struct code *code;
     char *names[MM_NAMES];
+    uint64_t *guarded, *given; /* owned; mm_guard.c: a bit for each page, or NULL */
+    uint64_t guarded_count, guard_low, guard_high;
+    bool guard_none;
+    struct mm_span wx;
 };
 
 static inline void *mm_host(const struct mm *mm, uint64_t gva)
@@ -56,6 +60,16 @@ bool mm_any_executable(const struct mm *mm, uint64_t start, uint64_t end);
 /* The end of the mapped range that starts at `start`, at most `end`; `start` itself when that is a hole. */
 uint64_t mm_mapped_until(const struct mm *mm, uint64_t start, uint64_t end);
 
+/* Begins a change of what is mapped in the range or, of a move, in both: takes the lock. While it is held, the host
+ * has the guest's own rights there. */
+void mm_lock_change(struct mm *mm, uint64_t start, uint64_t end);
+void mm_lock_move(struct mm *mm, uint64_t start, uint64_t end, uint64_t to, uint64_t to_end);
+
+/* The guest has these rights from now on. */
+void mm_note_rights(struct mm *mm, const struct mm_region *region);
+
+void mm_guard_release(struct mm *mm);
+
 /* Ends a change: releases the lock, then tells the code if executable memory was touched. */
 void mm_unlock_changed(struct mm *mm, bool executable, uint64_t start, uint64_t end);
 
@@ -86,6 +100,10 @@ static inline bool mm_is_data(const struct mm_region *region)
 /* The host's RLIMIT_AS was made finite by someone else while addresses are reserved, so it allows nothing any more: gives
  * the reservation up. True when there is a point in trying again. */
 bool mm_yield_to_limit(struct mm *mm);
+
+/* Gives the reserved but unused addresses back to the host where that can be: each hole is a mapping that it has too
+ * few of. */
+void mm_yield_holes(struct mm *mm);
 
 /* The one copy of a name in the mm; NULL when memory is short. */
 const char *mm_intern(struct mm *mm, const char *name);

@@ -79,6 +79,7 @@ void mm_mapped(struct mm *mm, const struct mm_region *region)
 {
     regions_remove(&mm->regions, region->start, region->end);
     regions_insert(&mm->regions, region);
+    mm_note_rights(mm, region);
     lock_new(mm, region->start, region->end);
 }
 
@@ -150,6 +151,7 @@ static int64_t map_at(struct mm *mm, uint64_t start, const struct mapping *m)
                                .prot = m->prot & PROT_ALL,
                                .shared = (m->flags & MAP_TYPE) != MAP_PRIVATE,
                                .growsdown = m->flags & MAP_GROWSDOWN,
+                               .file = !(m->flags & MAP_ANONYMOUS),
                                .name = m->name};
     if (!mm_may_map(mm, &region))
         return -ENOMEM;
@@ -173,7 +175,7 @@ int64_t mm_mmap(struct mm *mm, uint64_t address, uint64_t length, int prot, int 
     if ((flags & MAP_GROWSDOWN) && (flags & (MAP_TYPE | MAP_ANONYMOUS)) != (MAP_PRIVATE | MAP_ANONYMOUS))
         return -EINVAL;
     struct mapping m = {ALIGN_UP(length, unit), prot, flags, fd, offset, NULL};
-    pthread_mutex_lock(&mm->lock);
+    mm_lock_change(mm, address, address + (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? m.length : 0));
     int64_t at = choose_address(mm, address, m.length, flags, unit);
     bool executable = false;
     if (at >= 0) {
@@ -189,7 +191,7 @@ int64_t mm_munmap(struct mm *mm, uint64_t address, uint64_t length)
     if (address % MM_PAGE || !length || !mm_range_ok(mm, address, length))
         return -EINVAL;
     uint64_t end = address + ALIGN_UP(length, MM_PAGE);
-    pthread_mutex_lock(&mm->lock);
+    mm_lock_change(mm, address, end);
     bool executable = mm_any_executable(mm, address, end);
     int status = mm_unmap(mm, address, end);
     mm_unlock_changed(mm, executable, address, end);
@@ -210,6 +212,7 @@ static int protect_piece(struct mm *mm, struct mm_region *piece, int prot)
         return -errno;
     regions_remove(&mm->regions, piece->start, piece->end);
     regions_insert(&mm->regions, &after);
+    mm_note_rights(mm, &after);
     return 0;
 }
 
@@ -247,7 +250,7 @@ int64_t mm_mprotect(struct mm *mm, uint64_t address, uint64_t length, int prot)
     if (prot & ~(PROT_ALL | sem | down | up))
         return -EINVAL;
     uint64_t end = address + ALIGN_UP(length, MM_PAGE);
-    pthread_mutex_lock(&mm->lock);
+    mm_lock_change(mm, address, end);
     int status = 0;
     bool executable = false;
     const struct mm_region *r = regions_find(&mm->regions, address);
@@ -282,6 +285,7 @@ static void move_regions(struct mm *mm, const struct move *m, struct mm_region *
         p->end = i + 1 < count ? p->end - m->old + m->to : m->to + m->length;
         p->attached = 0;
         regions_insert(&mm->regions, p);
+        mm_note_rights(mm, p);
     }
     lock_new(mm, m->to, m->to + m->length);
 }
@@ -429,7 +433,7 @@ int64_t mm_mremap(struct mm *mm, uint64_t old, uint64_t old_length, uint64_t new
     if (keep && m.old_length != m.length)
         return -EINVAL;
     uint64_t touched = MAX(m.old_length, m.length);
-    pthread_mutex_lock(&mm->lock);
+    mm_lock_move(mm, old, old + touched, m.to, m.to + m.length);
     int64_t result = -EFAULT;
     bool executable = false;
     const struct mm_region *r = regions_find(&mm->regions, old);
@@ -463,9 +467,17 @@ static bool grow_brk(struct mm *mm, uint64_t from, uint64_t to)
     return map_at(mm, from, &m) >= 0;
 }
 
-int64_t mm_brk(struct mm *mm, uint64_t address)
+static uint64_t brk_now(struct mm *mm)
 {
     pthread_mutex_lock(&mm->lock);
+    uint64_t brk = mm->brk;
+    pthread_mutex_unlock(&mm->lock);
+    return brk;
+}
+
+int64_t mm_brk(struct mm *mm, uint64_t address)
+{
+    mm_lock_change(mm, address, brk_now(mm));
     uint64_t from = ALIGN_UP(mm->brk, MM_PAGE), to = ALIGN_UP(MIN(address, mm->limit), MM_PAGE);
     bool executable = false;
     bool ok =

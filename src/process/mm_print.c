@@ -86,6 +86,13 @@ static void print_pieces(struct mm *mm, struct buf *out, const struct host_map *
     }
 }
 
+/* Are both parts of one mapping of the guest's that the host has in pieces, because some pages are protected (mm_guard.c)? */
+static bool belong_together(const struct mm *mm, const struct host_map *a, const struct host_map *b)
+{
+    const struct mm_region *r = regions_find(&mm->regions, a->start);
+    return a->end == b->start && !a->inode && !b->inode && r && r->start <= a->start && b->end <= r->end;
+}
+
 /* maps and smaps: a line for each mapping, in smaps followed by lines of details. */
 static void print_all(struct mm *mm, FILE *file, struct buf *out)
 {
@@ -97,6 +104,10 @@ static void print_all(struct mm *mm, FILE *file, struct buf *out)
     while (getline(&line, &size, file) > 0) {
         if (!parse_map(mm, line, &next)) {
             buf_add(&details, line, strlen(line) + 1);
+            continue;
+        }
+        if (have && !details.length && belong_together(mm, &map, &next)) {
+            map.end = next.end;
             continue;
         }
         if (have)
@@ -146,7 +157,10 @@ void mm_print_maps(struct mm *mm, const char *file, struct buf *out)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/%s", file);
-    pthread_mutex_lock(&mm->lock);
+    if (strcmp(file, "maps") != 0) /* figures of pieces cannot be put together */
+        mm_lock_change(mm, 0, mm->limit);
+    else
+        pthread_mutex_lock(&mm->lock);
     FILE *host = fopen(path, "re");
     if (host && !strcmp(file, "numa_maps"))
         print_numa(mm, host, out);

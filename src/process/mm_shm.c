@@ -61,7 +61,7 @@ int64_t mm_shmat(struct mm *mm, int id, uint64_t address, int flags)
     if (info.shm_segsz > mm->limit)
         return -ENOMEM;
     uint64_t length = ALIGN_UP((uint64_t)info.shm_segsz, MM_PAGE);
-    pthread_mutex_lock(&mm->lock);
+    mm_lock_change(mm, address, address + length);
     int64_t at = shm_address(mm, address, length, flags);
     bool executable = false;
     if (at >= 0) {

@@ -164,7 +164,8 @@ static int open_sysroot(struct process *p, struct guise_error *err)
 
 static int make_memory(struct process *p, struct guise_error *err)
 {
-    static const struct code_ops ops = {.executable = mm_executable};
+    static const struct code_ops ops = {
+        .executable = mm_executable, .protect = mm_protect, .unprotect = mm_unprotect};
     int status = mm_new(&p->mm, p->config->address_bits, err);
     if (!status)
         status = code_new(&p->code, &ops, p->mm, mm_base(p->mm), p->config->extensions, err);

@@ -355,9 +355,24 @@ static int64_t open_content(const char *name, const struct buf *content, int fla
     return fd < 0 ? -error : fd;
 }
 
+/* Is it the memory of a process as a file? Writing there needs no right to write to the page. */
+static bool is_memory(int dirfd, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (strcmp(slash ? slash + 1 : path, "mem") != 0)
+        return false;
+    int directory = open_directory(dirfd, path);
+    bool in_proc = directory >= 0 && is_in_proc(directory);
+    if (directory >= 0)
+        close(directory);
+    return in_proc;
+}
+
 bool procfs_open(struct process *p, int dirfd, const char *path, int flags, int64_t *result)
 {
     int directory;
+    if ((flags & O_ACCMODE) != O_RDONLY && is_memory(dirfd, path))
+        mm_guard_none(p->mm);
     if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_PATH | O_DIRECTORY)))
         return false;
     const struct entry *e = find_entry(dirfd, path, &directory);

@@ -181,7 +181,7 @@ void regions_remove(struct regions *set, uint64_t start, uint64_t end)
 static bool mergeable(const struct mm_region *a, const struct mm_region *b)
 {
     return a->prot == b->prot && a->shared == b->shared && a->growsdown == b->growsdown &&
-           a->name == b->name && a->attached == b->attached;
+           a->file == b->file && a->name == b->name && a->attached == b->attached;
 }
 
 void regions_insert(struct regions *set, const struct mm_region *region)

@@ -8,6 +8,7 @@
 #include "process/signal.h"
 
 #include "base/util.h"
+#include "cpu/riscv/code.h"
 #include "cpu/riscv/engine.h"
 #include "host/copy.h"
 #include "host/exchange.h"
@@ -127,6 +128,9 @@ HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
         return;
     }
     uint64_t address = (uint64_t)info->si_addr;
+    if (t && number == SIGSEGV && host_context_writes(ucontext) &&
+        code_write_fault(t->process->code, address - t->hart.mem_base))
+        return;
     if (host_copy_fault(ucontext) || host_exchange_fault(ucontext))
         return;
     if (t && engine_fault(&t->hart, number, address, ucontext))

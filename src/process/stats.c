@@ -88,6 +88,8 @@ static void list_interpreter(const struct stats *s, bool alone, struct rows *row
     add(rows, "cells", "cells", s->code.cells);
     add(rows, "units killed", "units_killed", s->code.killed);
     add(rows, "code flushes", "code_flushes", s->code.flushes);
+    add(rows, "pages watched", "pages_watched", s->code.watched);
+    add(rows, "  stores noticed", "watched_stores", s->code.write_faults);
 }
 
 static void list_exits(const struct stats *s, struct rows *rows)

@@ -194,9 +194,7 @@ int64_t call_riscv_flush_icache(struct thread *t, const struct sysargs *args)
     if (args->a[2] & ~(uint64_t)FLUSH_ICACHE_LOCAL)
         return -EINVAL;
     /* Linux ignores the range: every change is seen, in the range also one that was made through another mapping. */
-    if (start < end)
-        code_invalidate(t->process->code, start, end);
-    code_fence(t->process->code);
+    code_flush(t->process->code, start, end);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef PROCESS_UACCESS_H
 #define PROCESS_UACCESS_H
 
+#include "base/util.h"
 #include "host/copy.h"
 #include "process/process.h"
 
@@ -13,12 +14,17 @@ static inline bool guest_range_ok(const struct thread *t, uint64_t gva, uint64_t
     return gva < t->hart.mem_limit && size <= t->hart.mem_limit - gva;
 }
 
-/* The host pointer for a range that the host's kernel will check: it must never fall on the monitor, so a range that is
- * not the guest's becomes a non-canonical address, for which every kernel answers EFAULT. NULL stays NULL. */
+/* The host pointer for a range that the host's kernel will check: it must never fall on the monitor, so a range that
+ * is not the guest's becomes a non-canonical address, for which every kernel answers EFAULT. NULL stays NULL. The
+ * kernel may write there as long as it likes: the pages keep the guest's own rights from now on (mm_guard.c). */
 static inline void *guest_pointer(const struct thread *t, uint64_t gva, uint64_t size)
 {
+    const struct mm_span *wx = mm_wx_span(t->process->mm);
     if (!gva)
         return NULL;
+    if (unlikely(gva < atomic_load_explicit(&wx->high, memory_order_relaxed)) &&
+        guest_range_ok(t, gva, size) && gva + size > atomic_load_explicit(&wx->low, memory_order_relaxed))
+        mm_give(t->process->mm, gva, size);
     return (void *)(guest_range_ok(t, gva, size) ? t->hart.mem_base + gva : (uint64_t)1 << 63);
 }
 

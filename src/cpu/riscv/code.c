@@ -4,6 +4,7 @@
 #include "base/util.h"
 #include "cpu/riscv/predecode.h"
 #include "cpu/riscv/translate.h"
+#include "cpu/riscv/watch.h"
 #include "host/barrier.h"
 #include "host/copy.h"
 
@@ -61,6 +62,7 @@ struct code {
     struct table *old_tables;
     struct limbo *limbo;
     struct unit *pages[2][PAGE_HASH_COUNT]; /* fixed and changeable ones */
+    struct watch watch;
     struct hart *harts;
     size_t bytes, max_bytes;
     uint64_t live;
@@ -151,6 +153,7 @@ int code_new(struct code **out, const struct code_ops *ops, void *context, uint6
     code->table = table;
     code->epoch = 1;
     code->engine.kind = ENGINE_INTERP; /* unless the owner says more */
+    watch_init(&code->watch, ops, context, code);
     *out = code;
     return 0;
 }
@@ -228,6 +231,7 @@ void code_free(struct code *code)
         free(l);
     }
     translator_free(code->translator);
+    watch_release(&code->watch);
     free_chunks(code->chunks);
     free_tables(code->old_tables);
     free(code->table);
@@ -455,15 +459,28 @@ static void unit_fill(struct unit *u, const struct draft *d, uint64_t pc)
     memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
 }
 
+/* Predecodes the code at `pc` from bytes whose change will be heard of; `source` gets them. */
+static bool draw(struct code *code, uint64_t pc, uint8_t source[UNIT_BYTES], bool *changeable)
+{
+    struct draft *d = &code->draft;
+    size_t size;
+    watch_refresh(&code->watch, pc);
+    do {
+        size = fetch(code, pc, source, UNIT_BYTES, changeable);
+        if (!predecode(d, source, (unsigned)size, pc, code->extensions))
+            return false;
+    } while (unlikely(*changeable) && watch_add(&code->watch, pc, pc + d->bytes));
+    return true;
+}
+
 static struct unit *build(struct code *code, uint64_t pc)
 {
     uint8_t source[UNIT_BYTES];
     bool changeable;
-    size_t size = fetch(code, pc, source, sizeof(source), &changeable);
     if (code->bytes > code->max_bytes)
         flush(code);
     struct draft *d = &code->draft;
-    if (!predecode(d, source, (unsigned)size, pc, code->extensions))
+    if (!draw(code, pc, source, &changeable))
         return NULL;
     struct unit *u = allocate(code, unit_size(d) + (changeable ? d->bytes : 0));
     if (!u)
@@ -545,14 +562,16 @@ static void kill_unit(struct code *code, struct unit *u)
     code->live--;
 }
 
-typedef bool unit_condition(const struct code *code, const struct unit *u, uint64_t start, uint64_t end);
+static bool overlaps(const struct unit *u, uint64_t start, uint64_t end)
+{
+    return u->pc < end && start < u->pc + u->bytes;
+}
 
-static void kill_in_list(struct code *code, struct unit **at, unit_condition *doomed, uint64_t start,
-                         uint64_t end)
+static void kill_in_list(struct code *code, struct unit **at, uint64_t start, uint64_t end)
 {
     while (*at) {
         struct unit *u = *at;
-        if (doomed(code, u, start, end)) {
+        if (overlaps(u, start, end)) {
             *at = u->page_next;
             kill_unit(code, u);
         } else {
@@ -585,15 +604,8 @@ static void recount(const struct code *code, struct unit *u)
     __atomic_store_n(&u->cells[0].imm, times, __ATOMIC_RELAXED);
 }
 
-static bool overlaps(const struct code *code, const struct unit *u, uint64_t start, uint64_t end)
+static bool changed(const struct code *code, const struct unit *u)
 {
-    (void)code;
-    return u->pc < end && start < u->pc + u->bytes;
-}
-
-static bool changed(const struct code *code, const struct unit *u, uint64_t start, uint64_t end)
-{
-    (void)start, (void)end;
     uint8_t now[UNIT_BYTES];
     return host_copy(now, (const void *)(code->mem_base + u->pc), u->bytes) != 0 ||
            memcmp(now, unit_source(u), u->bytes) != 0;
@@ -666,6 +678,15 @@ static void make_room(struct code *code)
     reclaim(code);
 }
 
+/* As watch_add(). */
+static bool watch_translation(struct code *code, const struct translation *t)
+{
+    bool added = false;
+    for (unsigned i = 0; i < t->piece_count; i++)
+        added |= watch_add(&code->watch, t->pieces[i].pc, t->pieces[i].pc + t->pieces[i].bytes);
+    return added;
+}
+
 /* The unit is counted out and has no translation yet. */
 static struct translation *translate(struct code *code, struct unit *u, enum translation_kind kind,
                                      uint64_t path)
@@ -676,6 +697,10 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     if (unlikely(code->limbo) || translator_is_low(code->translator))
         make_room(code);
     struct translation *t = translator_add(code->translator, u, &source, kind, path, &l.changeable, &failure);
+    while (t && unlikely(t->changeable) && watch_translation(code, t)) {
+        translator_kill(code->translator, t);
+        t = translator_add(code->translator, u, &source, kind, path, &l.changeable, &failure);
+    }
     if (t)
         *entry_word(code, u->pc) |= entry_bit(u->pc);
     if (t || kind == TRANSLATION_LOOP)
@@ -831,33 +856,109 @@ void code_together(struct code *code)
 
 /* ---- Change ---- */
 
+/* Hashes of the pages in which a unit may start that overlaps the range: [*first, *last]. */
+static void pages_of(uint64_t start, uint64_t end, uint64_t *first, uint64_t *last)
+{
+    *first = (start > UNIT_BYTES ? start - UNIT_BYTES : 0) >> PAGE_SHIFT;
+    *last = (end - 1) >> PAGE_SHIFT;
+    if (*last - *first >= PAGE_HASH_COUNT) {
+        *first = 0;
+        *last = PAGE_HASH_COUNT - 1;
+    }
+}
+
+static void kill_range(struct code *code, bool changeable, uint64_t start, uint64_t end)
+{
+    uint64_t first, last;
+    pages_of(start, end, &first, &last);
+    for (uint64_t page = first; page <= last; page++)
+        kill_in_list(code, page_list(code, changeable, page), start, end);
+    if (code->translator)
+        translator_kill_range(code->translator, changeable, start, end);
+}
+
+void code_drop(struct code *code, uint64_t start, uint64_t end)
+{
+    kill_range(code, true, start, end);
+}
+
+static enum watch_state compare_in_list(struct code *code, struct unit **at, uint64_t start, uint64_t end)
+{
+    enum watch_state state = WATCH_EMPTY;
+    for (struct unit *u; (u = *at);) {
+        if (!overlaps(u, start, end)) {
+            at = &u->page_next;
+        } else if (changed(code, u)) {
+            *at = u->page_next;
+            kill_unit(code, u);
+            state = WATCH_CHANGED;
+        } else {
+            at = &u->page_next;
+            state = MAX(state, WATCH_SAME);
+        }
+    }
+    return state;
+}
+
+enum watch_state code_compare(struct code *code, uint64_t start, uint64_t end)
+{
+    uint64_t first, last;
+    enum watch_state state = WATCH_EMPTY;
+    pages_of(start, end, &first, &last);
+    for (uint64_t page = first; page <= last; page++) {
+        enum watch_state list = compare_in_list(code, page_list(code, true, page), start, end);
+        state = MAX(state, list);
+    }
+    if (code->translator) {
+        enum watch_state translations = translator_compare(code->translator, start, end);
+        state = MAX(state, translations);
+    }
+    return state;
+}
+
 void code_invalidate(struct code *code, uint64_t start, uint64_t end)
 {
     if (start >= end)
         return;
     pthread_mutex_lock(&code->lock);
-    uint64_t first = (start > UNIT_BYTES ? start - UNIT_BYTES : 0) >> PAGE_SHIFT,
-             last = (end - 1) >> PAGE_SHIFT;
-    if (last - first >= PAGE_HASH_COUNT) {
-        first = 0;
-        last = PAGE_HASH_COUNT - 1;
-    }
-    for (uint64_t page = first; page <= last; page++) {
-        kill_in_list(code, page_list(code, false, page), overlaps, start, end);
-        kill_in_list(code, page_list(code, true, page), overlaps, start, end);
-    }
-    if (code->translator)
-        translator_kill_range(code->translator, start, end);
+    kill_range(code, false, start, end);
+    kill_range(code, true, start, end);
+    watch_forget(&code->watch, start, end);
     pthread_mutex_unlock(&code->lock);
 }
 
 void code_fence(struct code *code)
 {
     pthread_mutex_lock(&code->lock);
-    for (unsigned i = 0; i < PAGE_HASH_COUNT; i++)
-        kill_in_list(code, page_list(code, true, i), changed, 0, 0);
-    if (code->translator)
-        translator_kill_changed(code->translator);
+    watch_fence(&code->watch, true);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_flush(struct code *code, uint64_t start, uint64_t end)
+{
+    pthread_mutex_lock(&code->lock);
+    if (start < end) {
+        kill_range(code, false, start, end);
+        watch_announce(&code->watch, start, end);
+    }
+    watch_fence(&code->watch, false);
+    pthread_mutex_unlock(&code->lock);
+}
+
+bool code_write_fault(struct code *code, uint64_t address)
+{
+    if (!watch_any(&code->watch))
+        return false;
+    pthread_mutex_lock(&code->lock);
+    bool ours = watch_fault(&code->watch, address);
+    pthread_mutex_unlock(&code->lock);
+    return ours;
+}
+
+void code_unprotect(struct code *code, uint64_t start, uint64_t end)
+{
+    pthread_mutex_lock(&code->lock);
+    watch_open(&code->watch, start, end);
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -900,6 +1001,8 @@ struct code_stats code_stats(struct code *code)
 {
     pthread_mutex_lock(&code->lock);
     struct code_stats stats = code->stats;
+    stats.watched = code->watch.watched;
+    stats.write_faults = code->watch.faults;
     pthread_mutex_unlock(&code->lock);
     return stats;
 }

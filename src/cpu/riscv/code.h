@@ -21,6 +21,12 @@ struct code_ops {
      * whether its bytes may change without a code_invalidate(): the guest can write there, or elsewhere to the same
      * memory. Returns true then. */
     bool (*executable)(void *context, uint64_t address, uint64_t *end, bool *changeable);
+    /* Optional, both: makes stores to the page of 4096 bytes fault, and not fault any more. The owner gives every
+     * such fault to code_write_fault(). protect() is false when not every store would fault. unprotect() stores the
+     * range of pages that it was done for, this one and perhaps some around it, and tells whether the guest may
+     * write to the page, protected or not. */
+    bool (*protect)(void *context, uint64_t page);
+    bool (*unprotect)(void *context, uint64_t page, uint64_t *start, uint64_t *end);
     /* Units are dropped when they take more than this; 0 for the default. Tests make it small. */
     size_t max_bytes;
 };
@@ -33,12 +39,24 @@ void code_free(struct code *code);
 /* Before the first hart: which engine runs them; without this call, the interpreter. Borrows the options. */
 int code_set_engine(struct code *code, const struct engine_options *options, struct guise_error *err);
 
-/* Forgets what was decoded from [start, end): after munmap, a new mapping, mprotect, or an instruction-cache flush. Every
- * hart sees the change at its next instruction. */
+/* Forgets what was decoded from [start, end): after munmap, a new mapping, or mprotect. Every hart sees the change
+ * at its next instruction. */
 void code_invalidate(struct code *code, uint64_t start, uint64_t end);
 
 /* A FENCE.I: forgets units whose guest bytes have changed (those that can). */
 void code_fence(struct code *code);
+
+/* The same for a flush that names the range that was written, which may be empty. In the range every unit is
+ * forgotten whose bytes cannot change by themselves: they did by way of another mapping. */
+void code_flush(struct code *code, uint64_t start, uint64_t end);
+
+/* In the owner's signal handler: a store to a guest address has faulted. True: because of ops->protect(); it is to
+ * be done again. Neither the code's lock nor one that its ops take may be held where guest memory is written. */
+bool code_write_fault(struct code *code, uint64_t address);
+
+/* Before the owner changes the mapping of the pages, or lets the host's kernel write there: none is protected any
+ * more. */
+void code_unprotect(struct code *code, uint64_t start, uint64_t end);
 
 /* Before fork() and after it in the child and the parent: no lock may be left held by a thread that is gone, and in the
  * child no hart is inside its units. */
@@ -47,6 +65,7 @@ void code_fork_done(struct code *code, bool child);
 
 struct code_stats {
     uint64_t units, cells, flushes, killed;
+    uint64_t watched, write_faults; /* pages protected now; stores that faulted for it */
 };
 struct code_stats code_stats(struct code *code);
 

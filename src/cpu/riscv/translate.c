@@ -379,17 +379,23 @@ static void kill_in_page(struct translator *tr, bool changeable, uint64_t page, 
     }
 }
 
-void translator_kill_range(struct translator *tr, uint64_t start, uint64_t end)
+/* The pages of the lists that have parts of the range: [*first, *last]. */
+static void pages_of(uint64_t start, uint64_t end, uint64_t *first, uint64_t *last)
 {
-    uint64_t first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
-    if (last - first >= PAGE_HASH_COUNT) {
-        first = 0;
-        last = PAGE_HASH_COUNT - 1;
+    *first = start >> PAGE_SHIFT;
+    *last = (end - 1) >> PAGE_SHIFT;
+    if (*last - *first >= PAGE_HASH_COUNT) {
+        *first = 0;
+        *last = PAGE_HASH_COUNT - 1;
     }
-    for (uint64_t page = first; page <= last; page++) {
-        kill_in_page(tr, false, page, start, end);
-        kill_in_page(tr, true, page, start, end);
-    }
+}
+
+void translator_kill_range(struct translator *tr, bool changeable, uint64_t start, uint64_t end)
+{
+    uint64_t first, last;
+    pages_of(start, end, &first, &last);
+    for (uint64_t page = first; page <= last; page++)
+        kill_in_page(tr, changeable, page, start, end);
 }
 
 /* Where the piece's bytes are in the translation's copy. */
@@ -409,17 +415,35 @@ static bool has_changed(const struct translator *tr, const struct translation_pa
            memcmp(now, piece_bytes(translation_of(part), part->piece), piece->bytes) != 0;
 }
 
-void translator_kill_changed(struct translator *tr)
+static enum watch_state compare_in_page(struct translator *tr, uint64_t page, uint64_t start, uint64_t end)
 {
-    for (unsigned i = 0; i < PAGE_HASH_COUNT; i++) {
-        struct translation_part *part = tr->pages[true][i];
-        while (part) {
-            bool changed = has_changed(tr, part);
-            if (changed)
-                translator_kill(tr, translation_of(part));
-            part = changed ? tr->pages[true][i] : part->next;
+    struct translation_part **list = page_list(tr, true, page), *part = *list;
+    enum watch_state state = WATCH_EMPTY;
+    while (part) {
+        const struct lift_piece *piece = piece_of(part);
+        bool inside = piece->pc < end && start < piece->pc + piece->bytes;
+        if (inside && has_changed(tr, part)) {
+            translator_kill(tr, translation_of(part));
+            state = WATCH_CHANGED;
+            part = *list;
+        } else {
+            state = inside ? MAX(state, WATCH_SAME) : state;
+            part = part->next;
         }
     }
+    return state;
+}
+
+enum watch_state translator_compare(struct translator *tr, uint64_t start, uint64_t end)
+{
+    uint64_t first, last;
+    enum watch_state state = WATCH_EMPTY;
+    pages_of(start, end, &first, &last);
+    for (uint64_t page = first; page <= last; page++) {
+        enum watch_state found = compare_in_page(tr, page, start, end);
+        state = MAX(state, found);
+    }
+    return state;
 }
 
 void translator_kill_all(struct translator *tr)

@@ -10,6 +10,7 @@
 #include "cpu/riscv/engine.h"
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/unit.h"
+#include "cpu/riscv/watch.h"
 #include "jit/cache.h"
 
 struct translator;
@@ -96,10 +97,12 @@ void translator_tie(struct translator *translator, uint64_t link, struct transla
 /* The translation is not entered any more, and its unit counts again. */
 void translator_kill(struct translator *translator, struct translation *translation);
 
-/* Those that overlap the range; those whose guest code has changed; all. */
-void translator_kill_range(struct translator *translator, uint64_t start, uint64_t end);
-void translator_kill_changed(struct translator *translator);
+/* Those of fixed or of changeable code that overlap the range; all. */
+void translator_kill_range(struct translator *translator, bool changeable, uint64_t start, uint64_t end);
 void translator_kill_all(struct translator *translator);
+
+/* Kills those of changeable code in the range whose guest bytes have changed; says what there was. */
+enum watch_state translator_compare(struct translator *translator, uint64_t start, uint64_t end);
 
 /* Chunks of the cache; jit/cache.h. */
 bool translator_is_low(const struct translator *translator);
