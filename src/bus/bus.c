@@ -67,6 +67,16 @@ static struct bus_region *table_find(struct bus_table *t, uint64_t address, uint
     return address <= LOAD(e->last) ? LOAD(e->region) : NULL;
 }
 
+static struct bus_region *find_behind(struct bus *bus, uint64_t address, uint64_t *base)
+{
+    for (unsigned i = 0; i < bus->behind_count; i++)
+        if (address - bus->behind[i].base < bus->behind[i].region->length) {
+            *base = bus->behind[i].base;
+            return bus->behind[i].region;
+        }
+    return NULL;
+}
+
 struct bus_region *bus_find(struct bus *bus, uint64_t address, uint64_t *base)
 {
     uint64_t found_base = 0, version;
@@ -75,6 +85,8 @@ struct bus_region *bus_find(struct bus *bus, uint64_t address, uint64_t *base)
         version = LOAD(bus->version);
         region = table_find(bus->tables[version % 2], address, &found_base);
     } while (atomic_load_explicit(&bus->version, memory_order_relaxed) != version);
+    if (!region)
+        region = find_behind(bus, address, &found_base);
     if (base)
         *base = found_base;
     return region;
@@ -120,6 +132,12 @@ static uint32_t find_region(struct bus_table *t, const struct bus_region *region
     return i;
 }
 
+static int refuse(const struct bus_region *region, uint64_t base, struct guise_error *err)
+{
+    return error_set(err, GUISE_E_CONFIG, "device region %s cannot be at 0x%llx, 0x%llx bytes", region->name,
+                     (unsigned long long)base, (unsigned long long)region->length);
+}
+
 static int map_locked(struct bus *bus, struct bus_region *region, uint64_t base, struct guise_error *err)
 {
     struct bus_table *t = current(bus), *to = next(bus);
@@ -145,6 +163,15 @@ int bus_map(struct bus *bus, struct bus_region *region, uint64_t base, struct gu
     int status = map_locked(bus, region, base, err);
     pthread_mutex_unlock(&bus->lock);
     return status;
+}
+
+int bus_map_behind(struct bus *bus, struct bus_region *region, uint64_t base, struct guise_error *err)
+{
+    if (!region->length || base + (region->length - 1) < base || bus->behind_count == BUS_MAX_BEHIND)
+        return refuse(region, base, err);
+    bus->behind[bus->behind_count].base = base;
+    bus->behind[bus->behind_count++].region = region;
+    return 0;
 }
 
 bool bus_unmap(struct bus *bus, struct bus_region *region)

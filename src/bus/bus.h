@@ -19,7 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUS_MAX_REGIONS 2048
+enum {
+    BUS_MAX_REGIONS = 2048,
+    BUS_MAX_BEHIND = 8,
+};
 
 enum bus_result {
     BUS_OK,
@@ -54,6 +57,11 @@ struct bus {
     pthread_mutex_t lock;     /* of those that map and unmap */
     _Atomic uint64_t version; /* the published table is tables[version % 2] */
     struct bus_table *tables[2];
+    struct {
+        uint64_t base;
+        struct bus_region *region;
+    } behind[BUS_MAX_BEHIND];
+    unsigned behind_count;
 };
 
 int bus_init(struct bus *bus, struct guise_error *err);
@@ -61,6 +69,9 @@ void bus_release(struct bus *bus);
 
 /* GUISE_E_CONFIG when the region is empty, wraps around or meets another; GUISE_E_NOMEM when there are too many. */
 int bus_map(struct bus *bus, struct bus_region *region, uint64_t base, struct guise_error *err);
+
+/* Maps a region that is seen where no other one is, before anything runs. It stays. */
+int bus_map_behind(struct bus *bus, struct bus_region *region, uint64_t base, struct guise_error *err);
 
 /* Returns false when it was not mapped. */
 bool bus_unmap(struct bus *bus, struct bus_region *region);
