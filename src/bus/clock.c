@@ -229,15 +229,24 @@ void clock_ticks_set(struct clock_ticks *ticks, uint64_t now)
     ticks->offset = now - clock_now(ticks->clock) / ticks->period;
 }
 
+/* The moment `more` ticks after the counter was `now`. */
+static uint64_t ticks_later(const struct clock_ticks *ticks, uint64_t now, uint64_t more)
+{
+    uint64_t when, base = now - ticks_offset(ticks);
+    if (__builtin_add_overflow(base, more, &when) || __builtin_mul_overflow(when, ticks->period, &when))
+        return CLOCK_NEVER;
+    return when;
+}
+
 /* The counter is compared as an unsigned number: one that must wrap around to reach `value` has passed it. */
 uint64_t clock_ticks_when(const struct clock_ticks *ticks, uint64_t value)
 {
-    uint64_t now = clock_ticks_now(ticks), when;
-    if (value <= now)
-        return 0;
-    uint64_t base = now - ticks_offset(ticks);
-    if (__builtin_add_overflow(base, value - now, &when) ||
-        __builtin_mul_overflow(when, ticks->period, &when))
-        return CLOCK_NEVER;
-    return when;
+    uint64_t now = clock_ticks_now(ticks);
+    return value <= now ? 0 : ticks_later(ticks, now, value - now);
+}
+
+uint64_t clock_ticks_wrap(const struct clock_ticks *ticks)
+{
+    uint64_t now = clock_ticks_now(ticks);
+    return now ? ticks_later(ticks, now, -now) : CLOCK_NEVER;
 }

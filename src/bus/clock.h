@@ -101,4 +101,7 @@ void clock_ticks_set(struct clock_ticks *ticks, uint64_t now);
  * away than virtual time goes. */
 uint64_t clock_ticks_when(const struct clock_ticks *ticks, uint64_t value);
 
+/* The moment at which the counter wraps around to 0: what it had reached, it then has not. */
+uint64_t clock_ticks_wrap(const struct clock_ticks *ticks);
+
 #endif

@@ -6,11 +6,11 @@ enum { MTIME = 0x7ff8 };
 
 /* ---- Timer ---- */
 
-/* With the hart's lock. Before the clock says that the moment has come, mtime has not reached mtimecmp. */
+/* With the hart's lock. The line changes when mtime reaches mtimecmp, and back when mtime wraps around. */
 static void update_timer(struct aclint_hart *h)
 {
     bool reached = clock_ticks_now(h->time) >= h->mtimecmp;
-    clock_timer_set(&h->timer, reached ? CLOCK_NEVER : clock_ticks_when(h->time, h->mtimecmp));
+    clock_timer_set(&h->timer, reached ? clock_ticks_wrap(h->time) : clock_ticks_when(h->time, h->mtimecmp));
     irq_set(&h->lines.mtip, reached);
 }
 

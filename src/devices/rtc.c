@@ -23,17 +23,24 @@ static void update_irq(const struct rtc *r)
 
 /* ---- Alarm ---- */
 
+/* Sets the timer: to now, when the alarm is past. */
+static void arm(struct rtc *r)
+{
+    uint64_t time = now(r), when = CLOCK_NEVER;
+    if (r->alarm_set &&
+        __builtin_add_overflow(clock_now(r->clock), r->alarm > time ? r->alarm - time : 0, &when))
+        when = CLOCK_NEVER;
+    clock_timer_set(&r->timer, when);
+}
+
 /* An alarm in the past goes off at once. */
 static void update_alarm(struct rtc *r)
 {
-    uint64_t time = now(r), when = CLOCK_NEVER;
-    if (r->alarm_set && r->alarm <= time) {
+    if (r->alarm_set && r->alarm <= now(r)) {
         r->alarm_set = false;
         r->irq_pending = true;
     }
-    if (r->alarm_set && __builtin_add_overflow(clock_now(r->clock), r->alarm - time, &when))
-        when = CLOCK_NEVER;
-    clock_timer_set(&r->timer, when);
+    arm(r);
     update_irq(r);
 }
 
@@ -139,9 +146,11 @@ static const struct state_field fields[] = {
     F_BOOL(struct rtc, alarm_set),   F_BOOL(struct rtc, irq_enabled), F_BOOL(struct rtc, irq_pending),
 };
 
+/* Changes nothing of what was saved: a driver may have been about to set the time. */
 static void loaded(void *object)
 {
-    update_alarm(object);
+    arm(object);
+    update_irq(object);
 }
 
 const struct state_table rtc_state = {

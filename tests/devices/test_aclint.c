@@ -130,6 +130,23 @@ static void a_changed_counter_moves_the_deadline(void **state)
     assert_true(f->lines.level[MTIP]);
 }
 
+/* Found by fuzzing: the line stayed. */
+static void a_counter_that_wraps_around_has_not_reached(void **state)
+{
+    struct fixture *f = *state;
+    test_write(&f->aclint.mtimer, 0, 8, UINT64_MAX - 5);
+    test_write(&f->aclint.mtimer, MTIME, 8, UINT64_MAX - 9);
+    test_clock_pass(&f->time, 400);
+    assert_true(f->lines.level[MTIP]);
+    test_clock_pass(&f->time, 500);
+    assert_true(f->lines.level[MTIP]);
+    test_clock_pass(&f->time, 100);
+    assert_int_equal(test_read(&f->aclint.mtimer, MTIME, 8), 0);
+    assert_false(f->lines.level[MTIP]);
+    test_write(&f->aclint.mtimer, 0, 8, 0);
+    assert_true(f->lines.level[MTIP]);
+}
+
 static void reset_is_quiet(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +204,7 @@ int main(void)
         TEST(the_timer_runs),
         TEST(registers_have_halves),
         TEST(a_changed_counter_moves_the_deadline),
+        TEST(a_counter_that_wraps_around_has_not_reached),
         TEST(reset_is_quiet),
         TEST(the_state_is_described),
         TEST(random_states_round_trip),

@@ -214,6 +214,10 @@ static void ticks_follow_the_clock(void **state)
     c.monotonic += 100;
     assert_int_equal(clock_ticks_now(&t), 0);
     assert_int_equal(clock_ticks_when(&t, 3), 12700);
+    assert_int_equal(clock_ticks_wrap(&t), CLOCK_NEVER);
+    clock_ticks_set(&t, UINT64_MAX - 1);
+    assert_int_equal(clock_ticks_wrap(&t), 12600);
+    assert_int_equal(clock_ticks_when(&t, UINT64_MAX), 12500);
     clock_release(&c.clock);
 }
 
