@@ -51,6 +51,11 @@ static inline void console_attach(struct console *console, const struct console_
     console->client_lock = lock;
 }
 
+static inline void console_free(struct console *console)
+{
+    console->ops->release(console);
+}
+
 static inline size_t console_write(struct console *console, const uint8_t *data, size_t length)
 {
     return console->ops->write(console, data, length);

@@ -49,17 +49,29 @@ static unsigned from_epoll(uint32_t events)
            (events & (EPOLLHUP | EPOLLERR) ? LOOP_HANGUP : 0u);
 }
 
-int loop_add(struct loop *loop, struct loop_source *source, unsigned wanted, struct guise_error *err)
+/* Returns 0 or -errno. */
+static int watch(struct loop_source *source, unsigned wanted)
 {
     struct epoll_event event = {.events = to_epoll(wanted), .data.ptr = source};
-    source->always_ready = false;
-    if (source->fd >= 0 && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event)) {
-        if (errno != EPERM)
-            return error_set_errno(err, GUISE_E_SYSTEM, errno, "waiting for descriptor %d", source->fd);
-        source->always_ready = true;
-    }
+    int operation = !source->wanted ? EPOLL_CTL_ADD : wanted ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
+    bool change = wanted != source->wanted && source->fd >= 0 && !source->always_ready;
     source->wanted = wanted;
+    if (!change || epoll_ctl(source->loop->epoll_fd, operation, source->fd, &event) == 0)
+        return 0;
+    source->always_ready = errno == EPERM;
+    return source->always_ready ? 0 : -errno;
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, unsigned wanted, struct guise_error *err)
+{
     source->loop = loop;
+    source->wanted = 0;
+    source->always_ready = false;
+    int error = watch(source, wanted);
+    if (error) {
+        source->loop = NULL;
+        return error_set_errno(err, GUISE_E_SYSTEM, -error, "waiting for descriptor %d", source->fd);
+    }
     source->next = loop->first;
     loop->first = source;
     return 0;
@@ -67,12 +79,7 @@ int loop_add(struct loop *loop, struct loop_source *source, unsigned wanted, str
 
 void loop_want(struct loop_source *source, unsigned wanted)
 {
-    struct epoll_event event = {.events = to_epoll(wanted), .data.ptr = source};
-    if (wanted == source->wanted)
-        return;
-    source->wanted = wanted;
-    if (source->fd >= 0 && !source->always_ready)
-        epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+    watch(source, wanted);
 }
 
 /* What was about to be told to it is not. */
@@ -88,8 +95,8 @@ void loop_remove(struct loop_source *source)
     for (int i = 0; i < loop->event_count; i++)
         if (loop->events[i].data.ptr == source)
             loop->events[i].data.ptr = NULL;
-    if (source->fd >= 0 && !source->always_ready)
-        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    watch(source, 0);
+    source->loop = NULL;
 }
 
 /* ---- Other threads ---- */

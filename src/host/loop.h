@@ -15,7 +15,7 @@
 enum {
     LOOP_READ = 1,
     LOOP_WRITE = 2,
-    LOOP_HANGUP = 4, /* told whether or not it was asked for, until the source is removed */
+    LOOP_HANGUP = 4, /* told, without being asked for, to who waits for anything */
     LOOP_KICK = 8,
     LOOP_EDGE = 16, /* asked for: changes are told once */
 };
@@ -53,7 +53,7 @@ struct loop {
 int loop_init(struct loop *loop, struct guise_error *err);
 void loop_release(struct loop *loop);
 
-/* Adds a source whose first three members are filled. `wanted`: LOOP_READ, LOOP_WRITE, LOOP_EDGE. */
+/* Adds a source whose first three members are filled. `wanted`: LOOP_READ, LOOP_WRITE, LOOP_EDGE; 0: nothing is waited for. */
 int loop_add(struct loop *loop, struct loop_source *source, unsigned wanted, struct guise_error *err);
 void loop_want(struct loop_source *source, unsigned wanted);
 void loop_remove(struct loop_source *source);

@@ -82,11 +82,16 @@ static void descriptors_are_served(void **state)
     run(f);
     assert_int_equal(f->b.events, LOOP_WRITE);
     assert_int_equal(f->a.calls, 1);
-    loop_want(&f->b.source, 0);
     close(f->pipe_b[0]);
     f->pipe_b[0] = -1;
     run(f);
     assert_true(f->b.events & LOOP_HANGUP);
+    unsigned calls = f->b.calls;
+    loop_want(&f->b.source, 0);
+    assert_int_equal(write(f->pipe_a[1], "again", 6), 6);
+    run(f);
+    assert_string_equal(f->a.text, "again");
+    assert_int_equal(f->b.calls, calls);
     loop_remove(&f->a.source);
     loop_remove(&f->b.source);
 }
