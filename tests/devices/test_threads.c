@@ -206,8 +206,6 @@ static void *device_thread(void *object)
 /* Moves the BAR about and finds it where it was put. */
 static void move_bar(struct board *b)
 {
-    set(b, ECAM + 4, 2, 6);
-    set(b, ECAM + 0x42, 2, 0x8000);
     for (unsigned i = 0; i < ROUNDS; i++) {
         uint64_t at = MSIX + 0x1000 * (i % 16);
         set(b, ECAM + 0x10, 4, at);
@@ -230,6 +228,8 @@ static void a_machine_on_many_threads(void **state)
         set(b, PLIC + 4 * source, 4, 1);
     for (unsigned i = 0; i < HARTS; i++)
         set(b, PLIC + 0x2000 + 0x80 * i, 4, ~0u);
+    set(b, ECAM + 4, 2, 6);
+    set(b, ECAM + 0x42, 2, 0x8000);
     for (unsigned i = 0; i < HARTS; i++)
         assert_int_equal(pthread_create(&b->harts[i].thread, NULL, hart_run, &b->harts[i]), 0);
     assert_int_equal(pthread_create(&clock, NULL, clock_thread, b), 0);
