@@ -127,12 +127,15 @@ static void transmit(struct uart *u)
         u->thr_pending = true;
 }
 
+/* A full FIFO keeps what it has, the holding register takes what is new. */
 static void receive_own(struct uart *u, uint8_t byte)
 {
-    if (fifo_room(u, &u->rx))
+    bool full = !fifo_room(u, &u->rx);
+    u->overrun |= full;
+    if (full && !fifo_enabled(u))
+        fifo_get(&u->rx);
+    if (!full || !fifo_enabled(u))
         fifo_put(&u->rx, byte);
-    else
-        u->overrun = true;
     u->thr_pending = true;
     timeout_restart(u);
 }
@@ -235,9 +238,8 @@ static void clear_rx(struct uart *u)
 
 static void clear_tx(struct uart *u)
 {
-    if (u->tx.count)
-        u->thr_pending = true;
     u->tx = (struct uart_fifo){0};
+    u->thr_pending = true;
 }
 
 /* The FIFOs are emptied when they are switched on or off, and nothing else is taken over while they are off. */
