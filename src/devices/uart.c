@@ -213,9 +213,10 @@ static uint8_t modem_lines(uint8_t mcr)
 static void write_mcr(struct uart *u, uint8_t value)
 {
     bool looped = u->mcr & MCR_LOOP;
-    uint8_t old = modem_lines(u->mcr), new = modem_lines(value);
+    unsigned old = modem_lines(u->mcr), new = modem_lines(value);
+    unsigned told = ((old ^ new) & ~(unsigned)MSR_RI) | (old & ~new &MSR_RI);
     u->mcr = value & MCR_KEPT;
-    u->changed |= ((old ^ new) & ~MSR_RI) >> 4 | (old & ~new &MSR_RI) >> 4;
+    u->changed |= (uint8_t)(told >> 4);
     if (looped && !(u->mcr & MCR_LOOP))
         console_resume(u->console);
 }
