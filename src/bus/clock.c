@@ -1,5 +1,7 @@
 #include "bus/clock.h"
 
+#include "host/loop.h"
+
 #include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -59,6 +61,8 @@ void clock_start(struct clock *clock)
     clock->offset = clock->stopped_at - source_monotonic(clock);
     clock->stopped_at = CLOCK_NEVER;
     take_wall(clock);
+    if (clock->wake)
+        clock->wake(clock->wake_object);
 }
 
 void clock_stop(struct clock *clock)
@@ -204,6 +208,39 @@ void clock_run(struct clock *clock)
     pthread_mutex_unlock(&clock->lock);
     while ((timer = pick_due(clock, now, before)))
         expire(timer);
+}
+
+static bool is_running(const struct clock *clock)
+{
+    return clock->stopped_at == CLOCK_NEVER;
+}
+
+static uint64_t loop_timeout(void *object)
+{
+    struct clock *clock = object;
+    uint64_t deadline = is_running(clock) ? clock_deadline(clock) : CLOCK_NEVER, now = clock_now(clock);
+    if (deadline == CLOCK_NEVER)
+        return UINT64_MAX;
+    return deadline > now ? deadline - now : 0;
+}
+
+static void loop_expire(void *object)
+{
+    if (is_running(object))
+        clock_run(object);
+}
+
+static void wake_loop(void *loop)
+{
+    loop_wake(loop);
+}
+
+void clock_set_loop(struct clock *clock, struct loop *loop)
+{
+    loop->timeout = loop_timeout;
+    loop->expire = loop_expire;
+    loop->object = clock;
+    clock_set_wake(clock, wake_loop, loop);
 }
 
 /* ---- Ticks ---- */

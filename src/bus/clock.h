@@ -74,7 +74,8 @@ void clock_timer_set(struct clock_timer *timer, uint64_t deadline);
 
 /* ---- For the event loop ---- */
 
-/* `wake` is called, on any thread and with a device's lock held, when the earliest deadline has moved nearer. */
+/* `wake` is called when the earliest deadline has moved nearer, on any thread and with a device's lock held, and when the
+ * clock starts. */
 void clock_set_wake(struct clock *clock, void (*wake)(void *object), void *object);
 
 /* The earliest deadline in virtual time, or CLOCK_NEVER. */
@@ -82,6 +83,10 @@ uint64_t clock_deadline(struct clock *clock);
 
 /* Expires what is due, but no timer that is set meanwhile, so that one which sets itself again cannot keep the loop. */
 void clock_run(struct clock *clock);
+
+/* Has an event loop do all that, which borrows the clock and has no other deadline. */
+struct loop;
+void clock_set_loop(struct clock *clock, struct loop *loop);
 
 /* ---- Ticks ---- */
 

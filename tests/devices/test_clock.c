@@ -1,5 +1,6 @@
 /* Virtual time, timers and counters. */
 #include "test_clock.h"
+#include "host/loop.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -193,6 +194,53 @@ static void a_stopped_timer_does_not_expire(void **state)
     clock_release(&r.clock);
 }
 
+struct looped {
+    struct clock clock;
+    struct loop loop;
+    struct clock_timer timer;
+    uint64_t expired_at;
+};
+
+static void looped_expire(void *object)
+{
+    struct looped *l = object;
+    l->expired_at = clock_now(&l->clock);
+    loop_stop(&l->loop);
+}
+
+static void *looped_run(void *object)
+{
+    loop_run(&((struct looped *)object)->loop);
+    return NULL;
+}
+
+/* The loop sleeps without a deadline, is told of one, and of a nearer one. */
+static void a_loop_serves_the_clock(void **state)
+{
+    (void)state;
+    struct looped l = {0};
+    pthread_t thread;
+    assert_int_equal(loop_init(&l.loop, NULL), 0);
+    clock_init(&l.clock, NULL);
+    clock_set_loop(&l.clock, &l.loop);
+    clock_timer_init(&l.timer, &l.clock, NULL, looped_expire, &l);
+    clock_timer_set(&l.timer, 1);
+    assert_int_equal(pthread_create(&thread, NULL, looped_run, &l), 0);
+    usleep(20000);
+    assert_int_equal(l.expired_at, 0); /* the clock stands still */
+    clock_timer_set(&l.timer, CLOCK_NEVER);
+    clock_start(&l.clock);
+    usleep(20000);
+    clock_timer_set(&l.timer, clock_now(&l.clock) + 1000 * CLOCK_PER_SECOND);
+    usleep(20000);
+    uint64_t deadline = clock_now(&l.clock) + 10000000;
+    clock_timer_set(&l.timer, deadline);
+    pthread_join(thread, NULL);
+    assert_in_range(l.expired_at, deadline, deadline + 100 * CLOCK_PER_SECOND);
+    loop_release(&l.loop);
+    clock_release(&l.clock);
+}
+
 static void ticks_follow_the_clock(void **state)
 {
     (void)state;
@@ -226,7 +274,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_stands_still_when_stopped),  cmocka_unit_test(the_host_has_a_clock),
         cmocka_unit_test(timers_expire_in_order),          cmocka_unit_test(a_timer_cannot_keep_the_loop),
-        cmocka_unit_test(a_stopped_timer_does_not_expire), cmocka_unit_test(ticks_follow_the_clock),
+        cmocka_unit_test(a_stopped_timer_does_not_expire), cmocka_unit_test(a_loop_serves_the_clock),
+        cmocka_unit_test(ticks_follow_the_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
