@@ -1,7 +1,7 @@
-/* Two tables take turns: one is published and not changed, the next is built in the other. A table is so changed at the
- * earliest when another has been published, and a look-up that finds its version still current has read what was published
- * together. Entries are loaded with acquire and stored with release, so whoever reads an entry of a table that is being
- * rebuilt also sees the version that came before. */
+/* Two tables take turns: one is published and not changed, the next is built in the other. A table is so changed at
+ * the earliest when another has been published, and a look-up that finds its version still current has read what was
+ * published together. Entries are loaded with acquire and stored with release, so whoever reads an entry of a table
+ * that is being rebuilt also sees the version that came before. */
 #include "bus/bus.h"
 
 #include "base/error.h"
@@ -148,8 +148,7 @@ static int map_locked(struct bus *bus, struct bus_region *region, uint64_t base,
     bool meets = (place > 0 && t->entries[place - 1].last >= base) ||
                  (place < count && t->entries[place].base <= last);
     if (!region->length || last < base || meets || find_region(t, region) < count)
-        return error_set(err, GUISE_E_CONFIG, "device region %s cannot be at 0x%llx, 0x%llx bytes",
-                         region->name, (unsigned long long)base, (unsigned long long)region->length);
+        return refuse(region, base, err);
     entries_copy(to->entries, t->entries, place);
     entry_set(&to->entries[place], base, last, region);
     entries_copy(&to->entries[place + 1], &t->entries[place], count - place);

@@ -1,16 +1,18 @@
-/* The bus: where harts and devices meet. A device registers regions of guest physical addresses; an access of a hart, or
- * of a device that writes an interrupt message, is carried to the region that holds it. RAM is not on the bus: gmem.h.
+/* The bus: where harts and devices meet. A device registers regions of guest physical addresses; an access of a hart,
+ * or of a device that writes an interrupt message, is carried to the region that holds it. RAM is not on the bus:
+ * gmem.h.
  *
- * Threads: harts run on several host threads. bus_access() may be called from any of them and looks up without a lock. The
- * bus takes the region's lock around the device's op, so a device with one lock for all its regions, timers and backend
- * events needs no further thought; a region without a lock belongs to a device that says that it is safe by itself.
- * A device may map and unmap regions, set irq lines and send messages while its lock is held. Locks are taken in one
- * direction: bridge, device, interrupt controller, hart; a controller never calls a device.
+ * Threads: harts run on several host threads. bus_access() may be called from any of them and looks up without a lock.
+ * The bus takes the region's lock around the device's op, so a device with one lock for all its regions, timers and
+ * backend events needs no further thought; a region without a lock belongs to a device that says that it is safe by
+ * itself. A device may map and unmap regions, set irq lines and send messages while its lock is held. Locks are taken
+ * in one direction: bridge, device, interrupt controller, hart; a controller never calls a device.
  *
- * Lifetime: a region and its device outlive the bus's last access: unmapping a region does not wait for accesses under way.
+ * Lifetime: a region and its device outlive the bus's last access: unmapping a region does not wait for accesses under
+ * way.
  *
- * Guest mistakes (no device, a size or alignment that the device does not have) are BUS_FAULT, which a hart takes as an
- * access fault. */
+ * Guest mistakes (no device, a size or alignment that the device does not have) are BUS_FAULT, which a hart takes as
+ * an access fault. */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
 

@@ -111,7 +111,8 @@ static void unlist(struct clock_timer *timer)
     timer->listed = false;
 }
 
-/* Timers are few, one a hart and one here and there, so a list will do. Equal deadlines expire in the order they were set. */
+/* Timers are few, one a hart and one here and there, so a list will do. Equal deadlines expire in the order they were
+ * set. */
 static void enlist(struct clock_timer *timer)
 {
     struct clock_timer *previous = NULL, **link = &timer->clock->first;
@@ -162,8 +163,8 @@ uint64_t clock_deadline(struct clock *clock)
     return deadline;
 }
 
-/* Takes the first timer that is due, and was set before, off the list. Its deadline stays, which says that it has yet to
- * expire. */
+/* Takes the first timer that is due, and was set before, off the list. Its deadline stays, which says that it has yet
+ * to expire. */
 static struct clock_timer *pick_due(struct clock *clock, uint64_t now, uint64_t before)
 {
     pthread_mutex_lock(&clock->lock);

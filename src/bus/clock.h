@@ -1,11 +1,13 @@
 /* The machine's time and its timers. Time is virtual: nanoseconds since the machine was made, standing still while the
- * clock is stopped. Devices get the clock by pointer and ask no one else, so a test that supplies the time is deterministic.
+ * clock is stopped. Devices get the clock by pointer and ask no one else, so a test that supplies the time is
+ * deterministic.
  *
- * Timers expire on the thread that calls clock_run(): the machine's event loop, which sleeps until clock_deadline() and is
- * woken when that moves nearer. The timer's lock (its device's) is held around the call.
+ * Timers expire on the thread that calls clock_run(): the machine's event loop, which sleeps until clock_deadline()
+ * and is woken when that moves nearer. The timer's lock (its device's) is held around the call.
  *
- * Threads: clock_now() any, without a lock. clock_start() and clock_stop(): while neither harts nor devices run. A timer is
- * set and stopped with its lock held, and when that returns it has either expired before or will not expire as it was set.
+ * Threads: clock_now() any, without a lock. clock_start() and clock_stop(): while neither harts nor devices run. A
+ * timer is set and stopped with its lock held, and when that returns it has either expired before or will not expire
+ * as it was set.
  * Lifetime: the clock outlives its timers; a timer is stopped before it goes, while no one is in clock_run(). */
 #ifndef BUS_CLOCK_H
 #define BUS_CLOCK_H
@@ -42,7 +44,8 @@ struct clock {
 void clock_init(struct clock *clock, const struct clock_source *source);
 void clock_release(struct clock *clock);
 
-/* Wall time is taken from the source anew at each start: a guest that slept finds that time has passed, on its RTC alone. */
+/* Wall time is taken from the source anew at each start: a guest that slept finds that time has passed, on its RTC
+ * alone. */
 void clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
 
@@ -74,8 +77,8 @@ void clock_timer_set(struct clock_timer *timer, uint64_t deadline);
 
 /* ---- For the event loop ---- */
 
-/* `wake` is called when the earliest deadline has moved nearer, on any thread and with a device's lock held, and when the
- * clock starts. */
+/* `wake` is called when the earliest deadline has moved nearer, on any thread and with a device's lock held, and when
+ * the clock starts. */
 void clock_set_wake(struct clock *clock, void (*wake)(void *object), void *object);
 
 /* The earliest deadline in virtual time, or CLOCK_NEVER. */

@@ -1,4 +1,5 @@
-/* State tables: a device describes its fields once, and saving, loading, printing and random-state tests come from that.
+/* State tables: a device describes its fields once, and saving, loading, printing and random-state tests come from
+ * that.
  *
  *   static const struct state_field fields[] = {
  *       F_U8(struct uart, divisor),                  a number, or an array of them
@@ -55,11 +56,12 @@ struct state_table {
     uint32_t size; /* bytes of the struct */
     const struct state_field *fields;
 
-    /* What .max cannot say: is this state, as loaded, one that the object can be in? The object is a copy, of which only
-     * the described fields may be looked at. NULL: any. */
+    /* What .max cannot say: is this state, as loaded, one that the object can be in? The object is a copy, of which
+     * only the described fields may be looked at. NULL: any. */
     bool (*check)(const void *object);
 
-    /* Derives what is transient from what was loaded: timers, lines. Not called for structs within. NULL: nothing to do. */
+    /* Derives what is transient from what was loaded: timers, lines. Not called for structs within. NULL: nothing to
+     * do. */
     void (*loaded)(void *object);
 };
 
@@ -98,8 +100,8 @@ struct state_table {
 /* Adds the object's record; out->failed tells of short memory. */
 void state_save(const struct state_table *table, const void *object, struct buf *out);
 
-/* Loads the record at the start of `data`; *used (may be NULL) gets its length. GUISE_E_CONFIG, and the object as it was,
- * when anything about it is wrong. */
+/* Loads the record at the start of `data`; *used (may be NULL) gets its length. GUISE_E_CONFIG, and the object as it
+ * was, when anything about it is wrong. */
 int state_load(const struct state_table *table, void *object, const void *data, size_t size, size_t *used,
                struct guise_error *err);
 
@@ -111,8 +113,8 @@ void state_print(const struct state_table *table, const void *object, const char
 /* Fills the described fields with valid random numbers: within .max, whether or not .check accepts them together. */
 void state_randomize(const struct state_table *table, void *object, uint64_t *seed);
 
-/* The offset of the first byte that is not described exactly once, or the struct's size when each is. Bytes that are 0 in
- * `significant` are padding. Structs within are proved by a call of their own. */
+/* The offset of the first byte that is not described exactly once, or the struct's size when each is. Bytes that are 0
+ * in `significant` are padding. Structs within are proved by a call of their own. */
 size_t state_first_gap(const struct state_table *table, const uint8_t *significant);
 
 #endif

@@ -1,8 +1,8 @@
 /* A console: where the characters of a serial port or a virtio console come from and go to at the host. A backend
  * implements struct console_ops, one device attaches as its client.
  *
- * Threads: a client calls with its lock held; nothing blocks and nothing calls back from within. A backend's events call the
- * client with the client's lock held and none of the backend's own.
+ * Threads: a client calls with its lock held; nothing blocks and nothing calls back from within. A backend's events
+ * call the client with the client's lock held and none of the backend's own.
  * Lifetime: the console outlives its client. */
 #ifndef CONSOLE_CONSOLE_H
 #define CONSOLE_CONSOLE_H

@@ -1,6 +1,7 @@
-/*   device ── console_write() ──> ring ──> flush() ──> out        on the loop's thread: flush(), take_input(), deliver()
- *   device <── deliver() <── input <── take_input() <── in        on any thread, with the client's lock: write, resume
- */
+/*   device ── console_write() ──> ring ──> flush() ──> out
+ *   device <── deliver() <── input <── take_input() <── in
+ *
+ * The loop's thread runs flush(), take_input() and deliver(); any thread, with the client's lock, writes and resumes. */
 #include "console/stream.h"
 
 #include "base/error.h"

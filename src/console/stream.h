@@ -1,7 +1,9 @@
-/* Consoles on descriptors of the host: the terminal that the monitor was started from, a new pseudo-terminal, a file, nothing.
+/* Consoles on descriptors of the host: the terminal that the monitor was started from, a new pseudo-terminal, a file,
+ * nothing.
  *
- * Output goes into a buffer, from which the event loop writes: a slow reader holds the guest's output up, never a hart. A
- * pseudo-terminal that no one has open and a file that cannot be written lose it (the program ignores SIGPIPE).
+ * Output goes into a buffer, from which the event loop writes: a slow reader holds the guest's output up, never a
+ * hart. A pseudo-terminal that no one has open and a file that cannot be written lose it (the program ignores
+ * SIGPIPE).
  *
  * Threads: made and released while the loop does not run; then as console.h says.
  * Lifetime: each opener returns an owned console; console_free() restores the terminal. The loop outlives it.
@@ -23,9 +25,9 @@ struct console_escape {
 
 enum { CONSOLE_ESCAPE_KEY = 0x1d }; /* Ctrl-] */
 
-/* Descriptors for input and output, borrowed; -1: none. A terminal is put into raw mode and its window watched: for that,
- * this is called before other threads are made (it blocks SIGWINCH). `escape` (copied; may be NULL) counts on a terminal
- * alone. */
+/* Descriptors for input and output, borrowed; -1: none. A terminal is put into raw mode and its window watched: for
+ * that, this is called before other threads are made (it blocks SIGWINCH). `escape` (copied; may be NULL) counts on a
+ * terminal alone. */
 int console_open_stdio(struct console **out, struct loop *loop, int in, int output,
                        const struct console_escape *escape, struct guise_error *err);
 

@@ -1,5 +1,5 @@
-/* RISC-V Advanced Core Local Interruptor: software interrupts for M mode (MSWI) and S mode (SSWI), timer (MTIMER). Mapped
- * one after the other, MSWI and MTIMER are what SiFive's CLINT is.
+/* RISC-V Advanced Core Local Interruptor: software interrupts for M mode (MSWI) and S mode (SSWI), timer (MTIMER).
+ * Mapped one after the other, MSWI and MTIMER are what SiFive's CLINT is.
  *
  * Threads: safe by itself, with a lock for each hart, so that harts do not wait for each other.
  * Lifetime: aclint_init() ... aclint_release().
@@ -40,8 +40,8 @@ struct aclint {
     struct aclint_hart harts[ACLINT_MAX_HARTS];
 };
 
-/* For harts 0 to count - 1, at most ACLINT_MAX_HARTS. Borrows the clock and the counter, which is mtime and which the harts
- * read as their `time`; copies the lines. */
+/* For harts 0 to count - 1, at most ACLINT_MAX_HARTS. Borrows the clock and the counter, which is mtime and which the
+ * harts read as their `time`; copies the lines. */
 void aclint_init(struct aclint *aclint, unsigned count, const struct aclint_lines *lines, struct clock *clock,
                  struct clock_ticks *time);
 void aclint_release(struct aclint *aclint);

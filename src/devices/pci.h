@@ -1,10 +1,11 @@
-/* PCI functions: configuration space, base address registers (BARs), capabilities, INTx. A device embeds a pci_function,
- * describes itself, and is plugged into a host bridge (pci_host.h).
+/* PCI functions: configuration space, base address registers (BARs), capabilities, INTx. A device embeds a
+ * pci_function, describes itself, and is plugged into a host bridge (pci_host.h).
  *
- * What the guest may write of configuration space is kept apart from what the device says, so no saved state and no guest
- * can change what is fixed.
+ * What the guest may write of configuration space is kept apart from what the device says, so no saved state and no
+ * guest can change what is fixed.
  *
- * Threads: one lock, the device's, held in each call except where it says otherwise; the bridge takes its own before it.
+ * Threads: one lock, the device's, held in each call except where it says otherwise; the bridge takes its own before
+ * it.
  * Lifetime: pci_function_init(), BARs and capabilities, pci_host_plug(). The function outlives the bridge.
  * Source: PCI Local Bus Specification 3.0, chapter 6; PCI Code and ID Assignment Specification. */
 #ifndef DEVICES_PCI_H
@@ -73,8 +74,8 @@ void pci_function_init(struct pci_function *function, const struct pci_identity 
 void pci_bar_add(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
                  const struct bus_region *region);
 
-/* Adds a capability whose bytes after id and link are `body`; `writable` (may be NULL) has the bits that the guest may write.
- * Returns its offset in configuration space. */
+/* Adds a capability whose bytes after id and link are `body`; `writable` (may be NULL) has the bits that the guest may
+ * write. Returns its offset in configuration space. */
 unsigned pci_capability_add(struct pci_function *function, uint8_t id, const void *body, const void *writable,
                             unsigned length);
 

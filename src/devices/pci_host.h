@@ -1,11 +1,11 @@
-/* PCI Express host bridge with memory-mapped configuration space (ECAM): "pci-host-ecam-generic" to Linux. One bus, number
- * 0, with 32 devices of one function; the guest places their BARs within two windows, in which addresses are those of the guest's physical
- * memory. Four interrupt lines, swizzled by device number.
+/* PCI Express host bridge with memory-mapped configuration space (ECAM): "pci-host-ecam-generic" to Linux. One bus,
+ * number 0, with 32 devices of one function; the guest places their BARs within two windows, in which addresses are
+ * those of the guest's physical memory. Four interrupt lines, swizzled by device number.
  *
- * Threads: one lock around configuration, taken before a function's. Lifetime: pci_host_init() ... pci_host_release(), after
- * the last access and before functions and bus go.
- * Source: PCI Express Base Specification 5.0, section 7.2.2 (ECAM); PCI-to-PCI Bridge Architecture Specification 1.2, section
- * 9.1 (swizzle); Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml. */
+ * Threads: one lock around configuration, taken before a function's. Lifetime: pci_host_init() ... pci_host_release(),
+ * after the last access and before functions and bus go.
+ * Source: PCI Express Base Specification 5.0, section 7.2.2 (ECAM); PCI-to-PCI Bridge Architecture Specification 1.2,
+ * section 9.1 (swizzle); Linux, Documentation/devicetree/bindings/pci/host-generic-pci.yaml. */
 #ifndef DEVICES_PCI_HOST_H
 #define DEVICES_PCI_HOST_H
 
@@ -45,7 +45,8 @@ struct pci_host {
 int pci_host_init(struct pci_host *host, const struct pci_host_config *config, struct guise_error *err);
 void pci_host_release(struct pci_host *host);
 
-/* Plugs a function, before the guest runs. Borrows it. GUISE_E_CONFIG when the number is taken or there is none such. */
+/* Plugs a function, before the guest runs. Borrows it. GUISE_E_CONFIG when the number is taken or there is none such.
+ */
 int pci_host_plug(struct pci_host *host, struct pci_function *function, unsigned device,
                   struct guise_error *err);
 

@@ -1,8 +1,8 @@
 /* Goldfish real-time clock: nanoseconds since 1970, one alarm.
  *
  * Threads: one lock, taken by the bus and the clock. Lifetime: rtc_init() ... rtc_release().
- * Source: Android emulator, "Goldfish virtual hardware", section "Goldfish real-time clock"; registers from 0x10 on as in
- * Linux, include/clocksource/timer-goldfish.h. */
+ * Source: Android emulator, "Goldfish virtual hardware", section "Goldfish real-time clock"; registers from 0x10 on as
+ * in Linux, include/clocksource/timer-goldfish.h. */
 #ifndef DEVICES_RTC_H
 #define DEVICES_RTC_H
 

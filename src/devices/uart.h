@@ -1,5 +1,5 @@
-/* National Semiconductor 16550A serial port: FIFOs of 16 bytes, interrupts, loopback. Characters take no time to send; time
- * passes only for the receiver's time-out, by the programmed rate.
+/* National Semiconductor 16550A serial port: FIFOs of 16 bytes, interrupts, loopback. Characters take no time to send;
+ * time passes only for the receiver's time-out, by the programmed rate.
  *
  * Threads: one lock, taken by the bus, the clock and the console. Lifetime: uart_init() ... uart_release().
  * Source: PC16550D data sheet (National Semiconductor, June 1995), section 8. */

@@ -1,8 +1,8 @@
 /* An event loop: one thread that waits for descriptors, for other threads and for one deadline, and calls whoever is
  * concerned. Nothing that it calls may block.
  *
- * Threads: loop_run() is the loop's thread; loop_kick(), loop_wake() and loop_stop() may be called from any; the rest from
- * the loop's thread, or while it does not run.
+ * Threads: loop_run() is the loop's thread; loop_kick(), loop_wake() and loop_stop() may be called from any; the rest
+ * from the loop's thread, or while it does not run.
  * Lifetime: a source is removed before it goes; loop_init() ... loop_release(), without sources.
  * Source: epoll(7), eventfd(2). */
 #ifndef HOST_LOOP_H
@@ -43,8 +43,8 @@ struct loop {
     int event_count;
     _Atomic bool kicked, stopped;
 
-    /* The next deadline: `timeout` says how many nanoseconds are left (UINT64_MAX: none), `expire` is called when loop_run()
-     * has slept that long, or less. May be NULL. */
+    /* The next deadline: `timeout` says how many nanoseconds are left (UINT64_MAX: none), `expire` is called when
+     * loop_run() has slept that long, or less. May be NULL. */
     uint64_t (*timeout)(void *object);
     void (*expire)(void *object);
     void *object;
@@ -53,7 +53,8 @@ struct loop {
 int loop_init(struct loop *loop, struct guise_error *err);
 void loop_release(struct loop *loop);
 
-/* Adds a source whose first three members are filled. `wanted`: LOOP_READ, LOOP_WRITE, LOOP_EDGE; 0: nothing is waited for. */
+/* Adds a source whose first three members are filled. `wanted`: LOOP_READ, LOOP_WRITE, LOOP_EDGE; 0: nothing is waited
+ * for. */
 int loop_add(struct loop *loop, struct loop_source *source, unsigned wanted, struct guise_error *err);
 void loop_want(struct loop_source *source, unsigned wanted);
 void loop_remove(struct loop_source *source);

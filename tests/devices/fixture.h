@@ -1,5 +1,5 @@
-/* What a device under test stands on: lines that remember, a console that a test plays, accesses that must succeed. Include
- * after cmocka.h. */
+/* What a device under test stands on: lines that remember, a console that a test plays, accesses that must succeed.
+ * Include after cmocka.h. */
 #ifndef TESTS_FIXTURE_H
 #define TESTS_FIXTURE_H
 

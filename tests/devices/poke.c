@@ -1,4 +1,5 @@
-/* Devices where QEMU's "virt" machine has them, for qemu.py: reads commands of QEMU's test protocol and answers as it does.
+/* Devices where QEMU's "virt" machine has them, for qemu.py: reads commands of QEMU's test protocol and answers as it
+ * does.
  *   read{b,w,l,q} ADDRESS      write{b,w,l,q} ADDRESS VALUE      line SOURCE LEVEL (of the interrupt controller) */
 #include "devices/aclint.h"
 #include "devices/plic.h"

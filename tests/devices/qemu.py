@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Devices compared with QEMU's "virt" machine: qemu.py POKE [STEPS [SEED]]
 
-Random register accesses go to both, POKE (poke.c) and qemu-system-riscv64 by its test protocol, and all that is read must
-agree. What is left out, because QEMU differs from the specification or has no time to be compared with:
+Random register accesses go to both, POKE (poke.c) and qemu-system-riscv64 by its test protocol, and all that is read
+must agree. Left out is where QEMU differs from the specification or there is nothing to compare:
 - What registers have after reset, where the specification leaves it open or QEMU chose for PCs.
-- UART: changes of modem lines in loopback, of which QEMU tells nothing; the received-data time-out, for time stands still;
-  a receiver read when it is empty.
-- PLIC: a device that takes a request back before it is claimed, or asks again before completion: QEMU forgets it, or the
-  second one. The specification's gateway keeps the first, and lets the second through on completion. Thresholds other than
-  0 at a claim: QEMU's claim heeds them.
+- UART: changes of modem lines in loopback, of which QEMU tells nothing; the received-data time-out, for time stands
+  still; a receiver read when it is empty.
+- PLIC: a device that takes a request back before it is claimed, or asks again before completion: QEMU forgets it, or
+  the second one. The specification's gateway keeps the first, and lets the second through on completion. Thresholds
+  other than 0 at a claim: QEMU's claim heeds them.
 - RTC: the time itself, and alarms within an hour of it.
 """
 import pathlib
@@ -27,7 +27,8 @@ class Peer:
     """A process that answers each line with one."""
 
     def __init__(self, command, errors=subprocess.DEVNULL):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                                        text=True)
 
     def ask(self, line):
         self.process.stdin.write(line + '\n')
@@ -42,14 +43,14 @@ class Peer:
         self.process.wait()
 
 
-QEMU = ['qemu-system-riscv64', '-M', 'virt', '-smp', '8', '-m', '16M', '-S', '-nodefaults', '-display', 'none', '-serial', 'null',
-        '-bios', 'none']
+QEMU = ['qemu-system-riscv64', '-M', 'virt', '-smp', '8', '-m', '16M', '-S', '-nodefaults', '-display', 'none',
+        '-serial', 'null', '-bios', 'none']
 
 
 def find_plic():
     """The path of QEMU's interrupt controller among its objects."""
-    tree = subprocess.run(QEMU + ['-monitor', 'stdio'], input='info qom-tree\nquit\n', stdout=subprocess.PIPE, text=True,
-                          check=True).stdout
+    tree = subprocess.run(QEMU + ['-monitor', 'stdio'], input='info qom-tree\nquit\n', stdout=subprocess.PIPE,
+                          text=True, check=True).stdout
     return '/machine/unattached' + re.search(r'(/device\[\d+\]) \(riscv.sifive.plic\)', tree).group(1)
 
 
@@ -75,7 +76,8 @@ class Pair:
         self.said.append(f'read{letter} {address:#x}')
         ours, theirs = (int(peer.ask(self.said[-1]).split()[1], 16) & mask for peer in (self.ours, self.qemu))
         if ours != theirs:
-            raise ValueError(f'{self.said[-1]}: {ours:#x}, QEMU has {theirs:#x}; before: ' + ', '.join(self.said[-25:-1]))
+            before = ', '.join(self.said[-25:-1])
+            raise ValueError(f'{self.said[-1]}: {ours:#x}, QEMU has {theirs:#x}; before: {before}')
         return ours
 
 

@@ -14,8 +14,8 @@
 #endif
 #endif
 
-/* Each byte of `type` is described by `table` exactly once or is padding. Compilers that cannot tell what padding is are
- * asked for less: no byte is described twice. */
+/* Each byte of `type` is described by `table` exactly once or is padding. Compilers that cannot tell what padding is
+ * are asked for less: no byte is described twice. */
 #ifdef CLEAR_PADDING
 #define assert_state_covers(type, table)                                       \
     do {                                                                       \

@@ -1,4 +1,5 @@
-/* The interrupt controller: gateways, priorities, claims. A model that knows nothing of words and bits agrees at random. */
+/* The interrupt controller: gateways, priorities, claims. A model that knows nothing of words and bits agrees at
+ * random. */
 #include "devices/plic.h"
 
 #include <setjmp.h>

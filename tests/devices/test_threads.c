@@ -1,6 +1,6 @@
-/* Harts, devices and the clock on threads of their own. An interrupt is served by one hart at a time, timers keep their time,
- * a port's output is whole, and a BAR that moves does not disturb the others. With ThreadSanitizer this is the test of the
- * bus's threading rule. */
+/* Harts, devices and the clock on threads of their own. An interrupt is served by one hart at a time, timers keep
+ * their time, a port's output is whole, and a BAR that moves does not disturb the others. With ThreadSanitizer this is
+ * the test of the bus's threading rule. */
 #include "devices/aclint.h"
 #include "devices/msix.h"
 #include "devices/pci_host.h"

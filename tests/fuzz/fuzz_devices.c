@@ -1,9 +1,9 @@
-/* Register accesses at random, as a hostile guest would make them, with time passing, characters coming, and states saved
- * and loaded in between. Sanitizers watch; and whatever the guest did, a state that was saved is one that loads, is saved
- * again as it was, and leaves each line as it is.
+/* Register accesses at random, as a hostile guest would make them, with time passing, characters coming, and states
+ * saved and loaded in between. Sanitizers watch; and whatever the guest did, a state that was saved is one that loads,
+ * is saved again as it was, and leaves each line as it is.
  *
- * With libFuzzer (-DGUISE_LIBFUZZER -fsanitize=fuzzer) LLVMFuzzerTestOneInput() is all. Without it the program makes its
- * own input from a seed: fuzz_devices [RUNS [SEED]]. */
+ * With libFuzzer (-DGUISE_LIBFUZZER -fsanitize=fuzzer) LLVMFuzzerTestOneInput() is all. Without it the program makes
+ * its own input from a seed: fuzz_devices [RUNS [SEED]]. */
 #include "devices/aclint.h"
 #include "devices/finisher.h"
 #include "devices/msix.h"
