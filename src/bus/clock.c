@@ -128,20 +128,26 @@ static void enlist(struct clock_timer *timer)
     timer->listed = true;
 }
 
+static uint64_t earliest(const struct clock *clock)
+{
+    return clock->first ? clock->first->deadline : CLOCK_NEVER;
+}
+
+/* Who sleeps until a deadline that moved away wakes up for nothing, which is cheaper than to be told each time. */
 void clock_timer_set(struct clock_timer *timer, uint64_t deadline)
 {
     struct clock *clock = timer->clock;
     pthread_mutex_lock(&clock->lock);
+    uint64_t before = earliest(clock);
     unlist(timer);
     timer->deadline = deadline;
     timer->setting = clock->settings++;
     if (deadline != CLOCK_NEVER)
         enlist(timer);
-    bool nearer = clock->first == timer;
-    void (*wake)(void *) = clock->wake;
+    void (*wake)(void *) = earliest(clock) < before ? clock->wake : NULL;
     void *object = clock->wake_object;
     pthread_mutex_unlock(&clock->lock);
-    if (nearer && wake)
+    if (wake)
         wake(object);
 }
 
@@ -158,7 +164,7 @@ void clock_set_wake(struct clock *clock, void (*wake)(void *object), void *objec
 uint64_t clock_deadline(struct clock *clock)
 {
     pthread_mutex_lock(&clock->lock);
-    uint64_t deadline = clock->first ? clock->first->deadline : CLOCK_NEVER;
+    uint64_t deadline = earliest(clock);
     pthread_mutex_unlock(&clock->lock);
     return deadline;
 }

@@ -110,6 +110,9 @@ static void timers_expire_in_order(void **state)
     clock_timer_set(&f.timers[1], 50);
     assert_int_equal(f.woken, 2);
     assert_int_equal(clock_deadline(&f.c.clock), 50);
+    clock_timer_set(&f.timers[1], 70);
+    clock_timer_set(&f.timers[1], 50);
+    assert_int_equal(f.woken, 3);
     f.c.monotonic += 49;
     clock_run(&f.c.clock);
     assert_string_equal(f.order, "");
