@@ -161,11 +161,16 @@ bool pci_config_access(struct pci_function *f, struct bus_access *a)
 
 void pci_function_reset(struct pci_function *f)
 {
+    pthread_mutex_lock(&f->host->lock);
+    pthread_mutex_lock(f->lock);
     memset(f->written, 0, sizeof(f->written));
     f->intx = false;
     if (f->msix)
         msix_reset(f->msix);
-    pci_function_loaded(f);
+    pci_interrupts_update(f);
+    pthread_mutex_unlock(f->lock);
+    pci_host_map_bars(f->host);
+    pthread_mutex_unlock(&f->host->lock);
 }
 
 void pci_function_loaded(struct pci_function *f)

@@ -88,8 +88,10 @@ bool pci_is_master(const struct pci_function *function);
 /* Asserts or releases the interrupt pin. Has no effect while MSI-X is on. */
 void pci_intx_set(struct pci_function *function, bool level);
 
-/* For the machine, while it is stopped and no lock is held: as after power-on; and what follows from a state loaded. */
+/* As after power-on. Takes the bridge's lock and the function's. */
 void pci_function_reset(struct pci_function *function);
+
+/* Derives what follows from a state that was loaded, while the machine is stopped; for the device's `loaded`. */
 void pci_function_loaded(struct pci_function *function);
 
 extern const struct state_table pci_function_state;

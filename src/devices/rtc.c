@@ -114,11 +114,13 @@ static const struct bus_ops ops = {.access = access, .sizes = 4};
 
 void rtc_reset(struct rtc *r)
 {
+    pthread_mutex_lock(&r->lock);
     r->alarm = 0;
     r->alarm_high = r->latched_high = 0;
     r->alarm_set = r->irq_enabled = r->irq_pending = false;
     clock_timer_set(&r->timer, CLOCK_NEVER);
     update_irq(r);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void rtc_init(struct rtc *r, struct irq_line irq, struct clock *clock)

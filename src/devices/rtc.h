@@ -31,7 +31,7 @@ struct rtc {
 void rtc_init(struct rtc *rtc, struct irq_line irq, struct clock *clock);
 void rtc_release(struct rtc *rtc);
 
-/* The time stays. */
+/* As after power-on, but the time stays. Takes the lock. */
 void rtc_reset(struct rtc *rtc);
 
 extern const struct state_table rtc_state;

@@ -325,6 +325,7 @@ static const struct bus_ops ops = {.access = access, .sizes = 1 | 2 | 4 | 8};
 
 void uart_reset(struct uart *u)
 {
+    pthread_mutex_lock(&u->lock);
     u->ier = u->fcr = u->lcr = u->mcr = u->scratch = u->changed = 0;
     u->divisor = DIVISOR_RESET;
     u->overrun = u->thr_pending = u->timeout_pending = false;
@@ -332,6 +333,7 @@ void uart_reset(struct uart *u)
     timeout_set(u, CLOCK_NEVER);
     update_irq(u);
     console_resume(u->console);
+    pthread_mutex_unlock(&u->lock);
 }
 
 void uart_init(struct uart *u, struct irq_line irq, struct clock *clock, struct console *console)

@@ -43,6 +43,8 @@ struct uart {
 /* Copies `irq`; borrows the clock and the console. */
 void uart_init(struct uart *uart, struct irq_line irq, struct clock *clock, struct console *console);
 void uart_release(struct uart *uart);
+
+/* As after power-on. Takes the lock. */
 void uart_reset(struct uart *uart);
 
 extern const struct state_table uart_state, uart_fifo_state;
