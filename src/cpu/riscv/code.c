@@ -743,18 +743,39 @@ enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path)
     return heat;
 }
 
+/* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
+static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
+{
+    translator_kill(code->translator, u->translation);
+    if (!path || !translate(code, u, TRANSLATION_LOOP, *path))
+        translate(code, u, TRANSLATION_PLAIN, 0);
+}
+
+/* The unit with a translation that may be made anew, or NULL. With the lock held. */
+static struct unit *find_warm(struct code *code, uint64_t pc)
+{
+    struct unit *u = table_find(code->table, pc);
+    bool warm = u && u->translation && u->translation->kind != TRANSLATION_PLAIN &&
+                translator_is_ready(code->translator);
+    return warm ? u : NULL;
+}
+
 void code_heat(struct code *code, uint64_t pc, const uint64_t *path)
 {
     enum { TRIES = 3 };
     pthread_mutex_lock(&code->lock);
-    struct unit *u = table_find(code->table, pc);
-    struct translation *t = u ? u->translation : NULL;
-    if (t && t->kind != TRANSLATION_PLAIN && translator_is_ready(code->translator) &&
-        (path || ++t->tries == TRIES)) {
-        translator_kill(code->translator, t);
-        if (!path || !translate(code, u, TRANSLATION_LOOP, *path))
-            translate(code, u, TRANSLATION_PLAIN, 0);
-    }
+    struct unit *u = find_warm(code, pc);
+    if (u && (path || ++u->translation->tries == TRIES))
+        translate_again(code, u, path);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_cool(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_warm(code, pc);
+    if (u && u->translation->kind == TRANSLATION_COUNTING)
+        translate_again(code, u, NULL);
     pthread_mutex_unlock(&code->lock);
 }
 

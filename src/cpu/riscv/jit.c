@@ -126,16 +126,16 @@ static bool make_loop(struct hart *hart, uint64_t head)
     return result != RECORD_LEFT;
 }
 
-/* A way back to `head`, which the hart is at, has been gone often. Where a loop is already, the hart goes round another way: a
+/* A way back to `head` in this unit, which the hart is at, has been gone often. Where a loop is already, the hart goes round another way: a
  * loop of its own, which begins where it leaves the other one. */
-static bool heat(struct hart *hart, uint64_t head)
+static bool heat(struct hart *hart, uint64_t head, uint64_t unit)
 {
     uint64_t path, split;
     hart->jit.counters[jit_counter(head)] = (int32_t)code_engine(hart->code)->hot;
     switch (code_heat_at(hart->code, head, &path)) {
     case CODE_IS_COUNTED: return make_loop(hart, head);
     case CODE_IS_LOOP: break;
-    case CODE_IS_OTHER: return true;
+    case CODE_IS_OTHER: code_cool(hart->code, unit); return true;
     }
     enum record_result result = record_split(hart, head, path, &split);
     if (result == RECORD_UNSURE)
@@ -151,7 +151,7 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_EBREAK: return leave(hart, EXIT_EBREAK);
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
-    case LIFT_HOT: return heat(hart, hart->jit.arguments[0]);
+    case LIFT_HOT: return heat(hart, hart->jit.arguments[0], hart->jit.arguments[1]);
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;
     }

@@ -28,7 +28,7 @@ enum lift_stop {
     LIFT_ILLEGAL,
     LIFT_FETCH,     /* it is not wholly there */
     LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
-    LIFT_HOT, /* not an end: a way back has been gone often, the first argument of the state is where it leads */
+    LIFT_HOT, /* not an end: a way back has been gone often, the state's arguments are where it leads and the unit's pc */
     LIFT_STOP_COUNT
 };
 

@@ -191,6 +191,7 @@ void lift_loop_loosen(struct lifter *l)
         const struct ir_ins *last;
         const uint32_t *own = set_of(l, number, &last);
         if (own && is_in(*own, number)) {
+            l->finished[number] = l->ir->value[l->f_slot[number]];
             ir_set(l->ir, l->f_slot[number], last->a);
             continue;
         }
@@ -200,20 +201,13 @@ void lift_loop_loosen(struct lifter *l)
     }
 }
 
-/* The value of the slot before the latest SET of it. */
-static ir_ref value_before(struct ir *ir, unsigned slot)
-{
-    ir_ref before = ir_at(ir, ir->slot[slot])->prev;
-    return ir_at(ir, before)->op == IR_SET ? ir_at(ir, before)->b : before;
-}
-
 void lift_loop_tighten(struct lifter *l)
 {
     if (!l->shaped)
         return;
     for (uint32_t set = unfinished(l->loop); set; set &= set - 1) {
-        unsigned slot = l->f_slot[__builtin_ctz(set)];
-        ir_set(l->ir, slot, value_before(l->ir, slot));
+        unsigned number = (unsigned)__builtin_ctz(set);
+        ir_set(l->ir, l->f_slot[number], l->finished[number]);
     }
 }
 

@@ -26,6 +26,7 @@ struct lifter {
     const uint8_t *x_slot, *f_slot; /* by register */
     struct lift_loop *loop;         /* the unit is to be one; or NULL */
     uint64_t path;                  /* what is left of it */
+    ir_ref finished[32];            /* f registers' values, where they are loosened */
     bool shaped;                    /* the loop has its final form: a head, slots of its own */
     uint64_t missing;               /* extensions */
     uint64_t pc;                    /* of the instruction */

@@ -142,6 +142,9 @@ enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path);
  * translated so that nothing counts its rounds any more. */
 void code_heat(struct code *code, uint64_t pc, const uint64_t *path);
 
+/* The unit at `pc` need not count its ways back: where they lead, no loop will be made. */
+void code_cool(struct code *code, uint64_t pc);
+
 /* Sees to it that the interpreter's unit at `pc` is the one instruction alone, so that what follows can be a translation.
  * False: the instruction begins a translation itself. */
 bool code_isolate(struct code *code, uint64_t pc);

@@ -56,8 +56,9 @@ static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_step
     const uint8_t *stub = x86_cold_begin(as);
     if (steps)
         jit_emit_steps(as, steps);
-    as->target->store_constant(as, (int64_t)exit->pc,
-                               state_offset(as, offsetof(struct jit_state, arguments)));
+    int32_t arguments = state_offset(as, offsetof(struct jit_state, arguments));
+    as->target->store_constant(as, (int64_t)exit->pc, arguments);
+    as->target->store_constant(as, (int64_t)as->ir->pc, arguments + (int32_t)sizeof(uint64_t));
     x86_mov_imm(as, RAX, (int64_t)pc);
     x86_mov_imm(as, RCX, JIT_STOP + exit->reason);
     x86_jmp(as, as->thunks->stop);
