@@ -746,9 +746,10 @@ enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path)
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
+    unsigned insns = u->translation->insns;
     translator_kill(code->translator, u->translation);
     if (!path || !translate(code, u, TRANSLATION_LOOP, *path))
-        translate(code, u, TRANSLATION_PLAIN, 0);
+        translate(code, u, TRANSLATION_PLAIN, insns);
 }
 
 /* The unit with a translation that may be made anew, or NULL. With the lock held. */

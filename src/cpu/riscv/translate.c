@@ -284,12 +284,19 @@ static void dump(struct translator *tr, const struct translation *t)
     report_write(&out);
 }
 
+/* `path` is a loop's; of a plain one, which is to be as long as it was before, the number of instructions. */
 static bool lift(struct translator *tr, const struct lift_source *source, struct lift_limits limits,
                  enum translation_kind kind, uint64_t pc, uint64_t path)
 {
+    struct lift_source own = *source;
     limits.counts = kind == TRANSLATION_COUNTING && tr->options->hot;
-    return kind == TRANSLATION_LOOP ? lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted)
-                                    : lift_unit(&tr->ir, source, &limits, pc, &tr->lifted);
+    if (kind == TRANSLATION_LOOP)
+        return lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted);
+    if (kind == TRANSLATION_PLAIN) {
+        limits.max_insns = (unsigned)path;
+        own.known = NULL;
+    }
+    return lift_unit(&tr->ir, &own, &limits, pc, &tr->lifted);
 }
 
 static struct translation *translate(struct translator *tr, struct unit *cold,

@@ -38,7 +38,7 @@ struct translation {
     uint8_t tries; /* to make a loop of it */
     bool changeable;
     bool cut;      /* struct lift_result */
-    uint64_t path; /* of a loop */
+    uint64_t path; /* of a loop; of a plain one, instructions */
     struct lift_piece pieces[];
 };
 
