@@ -23,8 +23,8 @@ uint64_t sys_irq_writable(const struct hart_sys *sys)
 /* STI is one or the other, not both: what software wrote into it comes back when Sstc is switched off. */
 uint64_t sys_pending(const struct hart_sys *sys)
 {
-    uint64_t written = atomic_load_explicit(&sys->mip, memory_order_relaxed);
-    uint64_t lines = atomic_load_explicit(&sys->lines, memory_order_relaxed);
+    uint64_t written = atomic_load_explicit(&sys->mip, memory_order_acquire);
+    uint64_t lines = atomic_load_explicit(&sys->lines, memory_order_acquire);
     if (timer_is_stimecmp(sys))
         written = merge(written, sys->timer ? BIT(IRQ_STI) : 0, BIT(IRQ_STI));
     return written | lines;
