@@ -63,8 +63,8 @@ READ(fcsr)
     uint32_t fcsr = sys->ops->fcsr(sys);
     switch (number) {
     case RV_CSR_FFLAGS: return fcsr & 0x1f;
-    case RV_CSR_FRM: return fcsr >> 5 & 7;
-    default: return fcsr & 0xff;
+    case RV_CSR_FRM: return fcsr >> 5;
+    default: return fcsr;
     }
 }
 
