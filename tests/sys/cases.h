@@ -25,22 +25,13 @@ struct sys_case {
 _Static_assert(sizeof(struct sys_case) == CASE_SIZE, "as driver.S has it");
 
 /* The machine after a case, in the order in which driver.S stores it. */
-#define RECORD_FIELDS(X)                                                                                  \
-    X(trapped)                                                                                            \
-    X(vector)                                                                                             \
-    X(a0)                                                                                                 \
-    X(a1)                                                                                                 \
-    X(mstatus)                                                                                            \
-    X(mcause)                                                                                             \
-    X(mepc)                                                                                               \
-    X(mtval)                                                                                              \
-    X(medeleg)                                                                                            \
-    X(mideleg)                                                                                            \
-    X(mie)                                                                                                \
-    X(mip)                                                                                                \
-    X(mtvec)                                                                                              \
-    X(mscratch) X(mcounteren) X(mcountinhibit) X(menvcfg) X(stvec) X(sscratch) X(sepc) X(scause) X(stval) \
-        X(scounteren) X(senvcfg) X(satp) X(pmpcfg0) X(pmpcfg2)
+/* clang-format off */
+#define RECORD_FIELDS(X) \
+    X(trapped) X(vector) X(a0) X(a1) X(mstatus) X(mcause) X(mepc) \
+    X(mtval) X(medeleg) X(mideleg) X(mie) X(mip) X(mtvec) X(mscratch) \
+    X(mcounteren) X(mcountinhibit) X(menvcfg) X(stvec) X(sscratch) X(sepc) X(scause) \
+    X(stval) X(scounteren) X(senvcfg) X(satp) X(pmpcfg0) X(pmpcfg2)
+/* clang-format on */
 
 #define RECORD_ENUM(name) RECORD_##name,
 enum { RECORD_FIELDS(RECORD_ENUM) RECORD_COUNT };

@@ -1,6 +1,6 @@
-/* The program that executes the cases (cases.h) in machine mode, records the machine after each, and sends the records over
- * the UART. It never trusts a register but its own: s0 next case, s1 next record, s2 and s3 the places for instructions of
- * machine mode and of others, s4 cases left. */
+/* The program that executes the cases (cases.h) in machine mode, records the machine after each, and sends the
+ * records over the UART. It never trusts a register but its own: s0 next case, s1 next record, s2 and s3 the places
+ * for instructions of machine mode and of others, s4 cases left. */
 #include "layout.h"
 
 #define MPRV 0x20000

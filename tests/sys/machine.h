@@ -1,6 +1,6 @@
-/* The smallest machine that runs driver.S: one hart of integer instructions over the privileged architecture of cpu/riscv,
- * memory, a UART that only transmits, and the device that ends it. No engine: each instruction is fetched, translated and
- * decoded anew, so that what is tested is cpu/riscv/sys.h, mmu.h and pmp.h alone.
+/* The smallest machine that runs driver.S: one hart of integer instructions over the privileged architecture of
+ * cpu/riscv, memory, a UART that only transmits, and the device that ends it. No engine: each instruction is fetched,
+ * translated and decoded anew, so that what is tested is cpu/riscv/sys.h, mmu.h and pmp.h alone.
  *
  * Threads: none. Lifetime: machine_init() ... machine_release(). */
 #ifndef SYS_MACHINE_H
@@ -27,8 +27,8 @@ struct machine {
 int machine_init(struct machine *m, const struct sys_config *config, FILE *uart);
 void machine_release(struct machine *m);
 
-/* Runs from the start of the RAM. Returns 0 when the guest ended it, -1 after `limit` instructions or at an instruction that the
- * machine does not have. */
+/* Runs from the start of the RAM. Returns 0 when the guest ended it, -1 after `limit` instructions or at an
+ * instruction that the machine does not have. */
 int machine_run(struct machine *m, uint64_t limit);
 
 #endif

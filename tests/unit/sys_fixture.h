@@ -1,4 +1,5 @@
-/* An owner for a hart's privileged state, for tests: clocks that stand still until a test moves them, and a little memory.
+/* An owner for a hart's privileged state, for tests: clocks that stand still until a test moves them, and a little
+ * memory.
  *
  * Threads: as struct hart_sys. Lifetime: a plain value, owner_init(). */
 #ifndef TESTS_UNIT_SYS_FIXTURE_H

@@ -1,4 +1,5 @@
-/* Control and status registers: which there are, in which modes, what can be written into them, and what a write tells. */
+/* Control and status registers: which there are, in which modes, what can be written into them, and what a write
+ * tells. */
 #include "base/util.h"
 #include "isa/riscv/isa.h"
 #include "sys_fixture.h"

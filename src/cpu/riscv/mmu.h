@@ -1,5 +1,6 @@
-/* Address translation: from a virtual address and what is to be done there to a guest-physical address or an exception. It
- * walks the page table each time; engines remember what it found until SFENCE.VMA or a sys_effect says otherwise.
+/* Address translation: from a virtual address and what is to be done there to a guest-physical address or an
+ * exception. It walks the page table each time; engines remember what it found until SFENCE.VMA or a sys_effect says
+ * otherwise.
  *
  * Threads: the hart's own. Other harts may walk and change the same page table meanwhile.
  * Source: The RISC-V Instruction Set Manual, volume II: "Virtual Address Translation Process", Sv39, Sv48, Sv57, Svade,
@@ -25,11 +26,11 @@ enum mmu_right {
 /* Svpbmt: memory types. */
 enum mmu_type { MMU_PMA = 0, MMU_NC = 1, MMU_IO = 2 };
 
-/* What was found. It holds for every address of the page, in the same privilege mode, with the same satp, SUM and MXR. */
+/* What was found. It holds for every address of the page, in the same privilege mode, with the same satp, SUM and
+ * MXR. */
 struct mmu_page {
-    uint64_t gpa; /* of the address that was asked for */
-    uint64_t
-        size; /* of the page, a power of two: 4 KiB, a superpage, 64 KiB by Svnapot; all addresses without translation */
+    uint64_t gpa;  /* of the address that was asked for */
+    uint64_t size; /* a power of two: 4 KiB, a superpage, 64 KiB by Svnapot; everything without translation */
     uint8_t rights; /* enum mmu_right: what is allowed without another walk, which might have to set A or D */
     uint8_t type;   /* enum mmu_type */
     bool global;    /* in all address spaces */
@@ -50,13 +51,13 @@ static inline bool mmu_is_on(const struct hart_sys *sys, enum priv mode)
 uint64_t mmu_translate(struct hart_sys *sys, uint64_t address, enum mmu_access access, enum priv mode,
                        struct mmu_page *page);
 
-/* All that an access of `size` bytes has to pass before it reaches the bus: translation and PMP. It must not cross a page
- * of 4 KiB: a misaligned access is two. On MMU_OK, `page` is filled in; else the trap's value is `address`. */
+/* All that an access of `size` bytes has to pass before it reaches the bus: translation and PMP. It must not cross a
+ * page of 4 KiB: a misaligned access is two. On MMU_OK, `page` is filled in; else the trap's value is `address`. */
 uint64_t mmu_access(struct hart_sys *sys, uint64_t address, unsigned size, enum mmu_access access,
                     struct mmu_page *page);
 
-/* What remains of page->rights for the 4 KiB around page->gpa when PMP is looked at, too, to be remembered together; 0 when PMP divides
- * them, so that each access has to ask. */
+/* What remains of page->rights for the 4 KiB around page->gpa when PMP is looked at, too, to be remembered together;
+ * 0 when PMP divides them, so that each access has to ask. */
 unsigned mmu_page_rights(const struct hart_sys *sys, const struct mmu_page *page, enum priv mode);
 
 /* The cause of an access that PMP or the bus refuses, and of one that the page table refuses. */

@@ -7,11 +7,12 @@
 
 #include "cpu/riscv/sys.h"
 
-/* What `mode` may do with all of `size` bytes at `gpa`, as PMP_R | PMP_W | PMP_X: one access, so the first entry that matches
- * any byte decides. */
+/* What `mode` may do with all of `size` bytes at `gpa`, as PMP_R | PMP_W | PMP_X: one access, so the first entry that
+ * matches any byte decides. */
 unsigned pmp_rights(const struct hart_sys *sys, uint64_t gpa, uint64_t size, enum priv mode);
 
-/* Does one answer of pmp_rights() hold for every access within these bytes? Then it may be remembered with their translation. */
+/* Does one answer of pmp_rights() hold for every access within these bytes? Then it may be remembered with their
+ * translation. */
 bool pmp_is_uniform(const struct hart_sys *sys, uint64_t gpa, uint64_t size);
 
 /* pmpcfg0, pmpcfg2 as CSRs; pmpaddr0..15. A write to what is locked is ignored. */

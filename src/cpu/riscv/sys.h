@@ -1,17 +1,21 @@
-/* The privileged architecture of one hart: modes, control and status registers, traps, interrupts, counters. A hart of a
- * process VM has none of it. Address translation is in mmu.h, physical memory protection in pmp.h.
+/* The privileged architecture of one hart: modes, control and status registers, traps, interrupts, counters. A hart
+ * of a process VM has none of it. Address translation is in mmu.h, physical memory protection in pmp.h.
  *
  *                  sys_csr()          CSR instructions
  *   engine ──────> sys_trap()         exceptions, interrupts that sys_interrupt() tells   ──> struct hart_sys
  *                  sys_mret() ...     privileged instructions                                     │ sys_ops
  *                                                                                                 v
- *   interrupt controllers, other harts ──> sys_set_line(), sys_raise()              owner: time, guest memory, FPU
+ *   interrupt controllers, other harts ──> sys_set_line(), sys_raise_ssi()        owner: time, guest memory, FPU
  *
- * Nothing here runs instructions or knows an engine: the functions change the state and say what else has changed with it.
+ * Nothing here runs instructions or knows an engine: the functions change the state and say what else has changed.
+ * When sys_csr(), sys_mret(), sys_sret() or sys_poll() tell SYS_INTERRUPT, and after each sys_trap(), the engine asks
+ * sys_interrupt() before the next instruction. A kicked hart clears what it was kicked with, by an operation that
+ * acquires, then calls sys_poll().
  *
- * Threads: the hart's own, sys_set_line() and sys_raise() apart, which any thread may call (and then kicks the hart).
- * Lifetime: embedded in its owner, who is found from it by container_of; sys_init(), nothing to release. All but `ops` is
- * plain data, the state that a snapshot holds.
+ * Threads: the hart's own, sys_set_line() and sys_raise_ssi() apart, which any thread may call (and then kicks the
+ * hart).
+ * Lifetime: embedded in its owner, who is found from it by container_of; sys_init(), nothing to release. All but
+ * `ops` is plain data, the state that a snapshot holds; the clocks of sys_ops go on where they stopped.
  * Source: The RISC-V Instruction Set Manual, volume II (privileged), version 1.13: "Control and Status Registers",
  * "Machine-Level ISA", "Supervisor-Level ISA"; profile RVA22S64. */
 #ifndef CPU_RISCV_SYS_H
@@ -82,24 +86,22 @@ struct hart_sys {
     struct sys_config config;
 
     /* Machine level. CSRs with fields that are read-only, or views, hold what is kept; reading adds the rest. */
-    uint8_t mode;      /* enum priv: "Privilege Levels" */
-    uint64_t mstatus;  /* "Machine Status": without SD, UXL, SXL, XS */
-    uint64_t medeleg;  /* "Machine Trap Delegation" */
-    uint64_t mideleg;  /* "Machine Trap Delegation" */
-    uint64_t mie;      /* "Machine Interrupt" */
-    uint64_t mtvec;    /* "Machine Trap-Vector Base-Address" */
-    uint64_t mscratch; /* "Machine Scratch" */
-    uint64_t mepc;     /* "Machine Exception Program Counter" */
-    uint64_t mcause;   /* "Machine Cause" */
-    uint64_t mtval;    /* "Machine Trap Value" */
-    uint64_t menvcfg;  /* "Machine Environment Configuration" */
-    uint64_t mseccfg;  /* "Machine Security Configuration", Zkr */
-    uint64_t
-        mstateen[STATEEN_COUNT]; /* Smstateen; sstateen0..3 are zero, for what they control is not there */
+    uint8_t mode;                     /* enum priv: "Privilege Levels" */
+    uint64_t mstatus;                 /* "Machine Status": without SD, UXL, SXL, XS */
+    uint64_t medeleg;                 /* "Machine Trap Delegation" */
+    uint64_t mideleg;                 /* "Machine Trap Delegation" */
+    uint64_t mie;                     /* "Machine Interrupt" */
+    uint64_t mtvec;                   /* "Machine Trap-Vector Base-Address" */
+    uint64_t mscratch;                /* "Machine Scratch" */
+    uint64_t mepc;                    /* "Machine Exception Program Counter" */
+    uint64_t mcause;                  /* "Machine Cause" */
+    uint64_t mtval;                   /* "Machine Trap Value" */
+    uint64_t menvcfg;                 /* "Machine Environment Configuration" */
+    uint64_t mseccfg;                 /* "Machine Security Configuration", Zkr */
+    uint64_t mstateen[STATEEN_COUNT]; /* Smstateen; what sstateen0..3 control is not there: they are zero */
 
     /* Interrupts: a cause is pending when it is in one of these or, STI with Sstc, in `timer`. */
-    _Atomic uint64_t
-        mip; /* "Machine Interrupt": bits that software writes, SSI, STI, SEI, LCOFI; SSI by any thread */
+    _Atomic uint64_t mip;   /* "Machine Interrupt": what software writes: SSI (any thread), STI, SEI, LCOFI */
     _Atomic uint64_t lines; /* levels of interrupt controllers: MSI, MTI, MEI, SEI; any thread */
     bool timer;             /* Sstc: time had reached stimecmp when that was last looked at */
 
@@ -187,11 +189,12 @@ bool sys_wakes(const struct hart_sys *sys);
 /* A level from an interrupt controller: MSI, MTI, MEI or SEI. Any thread; when it rises the caller kicks the hart. */
 void sys_set_line(struct hart_sys *sys, unsigned irq, bool level);
 
-/* Makes SSI pending, as an interrupt controller may (ACLINT SSWI, remote harts). Any thread; the caller kicks the hart. */
+/* Makes SSI pending, as an interrupt controller may (ACLINT SSWI, remote harts). Any thread; the caller kicks the
+ * hart. */
 void sys_raise_ssi(struct hart_sys *sys);
 
-/* The `time` at which the supervisor's timer interrupt becomes pending; UINT64_MAX when it is or never will. The owner kicks
- * the hart then, and the hart calls sys_poll(). */
+/* The `time` at which the supervisor's timer interrupt becomes pending; UINT64_MAX when it is or never will. The
+ * owner kicks the hart then, and the hart calls sys_poll(). */
 uint64_t sys_timer_deadline(const struct hart_sys *sys);
 
 /* Brings what depends on the clocks up to date: the timer interrupt, counter overflows. Returns SYS_INTERRUPT or 0. */

@@ -1,8 +1,8 @@
 /* Fields of the privileged CSRs, causes of traps, and privilege modes of RV64.
  *
  * Threads, lifetime: constants.
- * Source: The RISC-V Instruction Set Manual, volume II, version 1.13: "Machine-Level ISA", "Supervisor-Level ISA", and the
- * extensions that a line names. */
+ * Source: The RISC-V Instruction Set Manual, volume II, version 1.13: "Machine-Level ISA", "Supervisor-Level ISA",
+ * and the extensions that a line names. */
 #ifndef CPU_RISCV_SYS_BITS_H
 #define CPU_RISCV_SYS_BITS_H
 

@@ -7,7 +7,7 @@
 #include "cpu/riscv/sys_internal.h"
 #include "isa/riscv/isa.h"
 
-#include "base/util.h"
+#include <stddef.h>
 
 struct csr_row {
     bool (*allow)(const struct hart_sys *sys, unsigned number, bool writes);
@@ -22,23 +22,19 @@ struct csr_row {
 #define WRITE(name) \
     static unsigned write_##name(struct hart_sys *sys UNUSED, const struct csr_write *w UNUSED)
 
+#define READ_AS(name, value) \
+    READ(name)               \
+    {                        \
+        return value;        \
+    }
+
 /* A register that holds the bits of `mask` as they were written. */
 #define PLAIN(name, mask)            \
-    READ(name)                       \
-    {                                \
-        return sys->name;            \
-    }                                \
+    READ_AS(name, sys->name)         \
     WRITE(name)                      \
     {                                \
         sys->name = w->value & mask; \
         return 0;                    \
-    }
-
-/* A register that tells one thing. */
-#define CONSTANT(name, value) \
-    READ(name)                \
-    {                         \
-        return value;         \
     }
 
 WRITE(nothing)
@@ -46,10 +42,7 @@ WRITE(nothing)
     return 0;
 }
 
-READ(zero)
-{
-    return 0;
-}
+READ_AS(zero, 0)
 
 /* ---- Floating point ---- */
 
@@ -152,9 +145,9 @@ WRITE(sstatus)
 
 /* ---- Identity ---- */
 
-CONSTANT(misa, MISA_MXL_64 | sys->config.misa)
-CONSTANT(mimpid, sys->config.mimpid)
-CONSTANT(mhartid, sys->config.hartid)
+READ_AS(misa, MISA_MXL_64 | sys->config.misa)
+READ_AS(mimpid, sys->config.mimpid)
+READ_AS(mhartid, sys->config.hartid)
 
 /* ---- Trap set-up and handling ---- */
 
@@ -184,20 +177,14 @@ static unsigned write_tvec(uint64_t *tvec, uint64_t value)
     return 0;
 }
 
-READ(mtvec)
-{
-    return sys->mtvec;
-}
+READ_AS(mtvec, sys->mtvec)
 
 WRITE(mtvec)
 {
     return write_tvec(&sys->mtvec, w->value);
 }
 
-READ(stvec)
-{
-    return sys->stvec;
-}
+READ_AS(stvec, sys->stvec)
 
 WRITE(stvec)
 {
@@ -208,10 +195,7 @@ WRITE(stvec)
 
 #define SUPERVISOR_LEVEL (BIT(IRQ_SSI) | BIT(IRQ_STI) | BIT(IRQ_SEI) | BIT(IRQ_LCOFI))
 
-READ(mideleg)
-{
-    return sys->mideleg;
-}
+READ_AS(mideleg, sys->mideleg)
 
 WRITE(mideleg)
 {
@@ -219,10 +203,7 @@ WRITE(mideleg)
     return sys_interrupt_effect(sys);
 }
 
-READ(mie)
-{
-    return sys->mie;
-}
+READ_AS(mie, sys->mie)
 
 WRITE(mie)
 {
@@ -287,10 +268,7 @@ static unsigned timer_changed(struct hart_sys *sys)
     return SYS_TIMER | sys_interrupt_effect(sys);
 }
 
-READ(stimecmp)
-{
-    return sys->stimecmp;
-}
+READ_AS(stimecmp, sys->stimecmp)
 
 WRITE(stimecmp)
 {
@@ -314,10 +292,7 @@ static uint64_t legal_envcfg(uint64_t old, uint64_t value, uint64_t fields)
     return value & fields;
 }
 
-READ(menvcfg)
-{
-    return sys->menvcfg;
-}
+READ_AS(menvcfg, sys->menvcfg)
 
 WRITE(menvcfg)
 {
@@ -343,10 +318,7 @@ ALLOW(senvcfg)
     return state_is_enabled(sys, 0, STATEEN_ENVCFG);
 }
 
-READ(senvcfg)
-{
-    return sys->senvcfg;
-}
+READ_AS(senvcfg, sys->senvcfg)
 
 WRITE(senvcfg)
 {
@@ -408,10 +380,7 @@ WRITE(mcounter)
 PLAIN(mcounteren, (uint32_t)UINT32_MAX)
 PLAIN(scounteren, (uint32_t)UINT32_MAX)
 
-READ(mcountinhibit)
-{
-    return sys->mcountinhibit;
-}
+READ_AS(mcountinhibit, sys->mcountinhibit)
 
 WRITE(mcountinhibit)
 {
@@ -454,10 +423,7 @@ ALLOW(satp)
     return sys->mode != PRIV_S || !(sys->mstatus & MSTATUS_TVM);
 }
 
-READ(satp)
-{
-    return sys->satp;
-}
+READ_AS(satp, sys->satp)
 
 /* A mode that is not there leaves all fields as they were. */
 WRITE(satp)
@@ -493,7 +459,7 @@ WRITE(pmpaddr)
 
 /* ---- Triggers: there are none, and tinfo says so ---- */
 
-CONSTANT(tinfo, 1)
+READ_AS(tinfo, 1)
 
 /* ---- The table ---- */
 
