@@ -31,8 +31,7 @@ static bool covers(struct range outer, struct range inner)
 
 static struct range bytes(uint64_t gpa, uint64_t size)
 {
-    uint64_t last = gpa + (size - 1);
-    return (struct range){gpa, last < gpa ? UINT64_MAX : last};
+    return (struct range){gpa, gpa + (size - 1)};
 }
 
 unsigned pmp_rights(const struct hart_sys *sys, uint64_t gpa, uint64_t size, enum priv mode)

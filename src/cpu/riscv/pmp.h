@@ -1,7 +1,8 @@
 /* Physical memory protection: which physical addresses an access may reach in which mode.
  *
  * Threads: the hart's own.
- * Source: The RISC-V Instruction Set Manual, volume II, "Physical Memory Protection". The grain is four bytes. */
+ * Source: The RISC-V Instruction Set Manual, volume II, "Physical Memory Protection". The grain is four bytes;
+ * addresses are below 2^56. */
 #ifndef CPU_RISCV_PMP_H
 #define CPU_RISCV_PMP_H
 

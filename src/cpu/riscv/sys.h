@@ -63,7 +63,6 @@ enum sys_feature {
     SYS_ZKR = 1 << 6,
     SYS_ZICBOM = 1 << 7,
     SYS_ZICBOZ = 1 << 8,
-    SYS_SVINVAL = 1 << 9,
 };
 
 /* What the hart is. */
@@ -154,7 +153,8 @@ unsigned sys_csr(struct hart_sys *sys, unsigned number, enum sys_csr_op op, uint
 
 /* ---- Traps ---- */
 
-/* Enters the handler for a cause (interrupts with CAUSE_INTERRUPT) at `pc`; returns its address. The mode changes. */
+/* Enters the handler for a cause (interrupts with CAUSE_INTERRUPT) at `pc`; returns its address. The mode changes.
+ * `tval`: the address that faults, the word of an illegal instruction, the pc of an EBREAK, else 0 (Sstvala). */
 uint64_t sys_trap(struct hart_sys *sys, uint64_t cause, uint64_t tval, uint64_t pc);
 
 /* The cause of an ecall in this mode. */
