@@ -11,7 +11,11 @@
         .option norvc
         .option norelax
         .globl  _start
-_start: csrr    t0, mhartid
+_start: li      t0, DRIVER
+        jr      t0
+
+        .org    DRIVER - RAM
+        csrr    t0, mhartid
 park:   bnez    t0, park
         li      s0, CASES
         ld      s4, (s0)

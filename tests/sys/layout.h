@@ -11,17 +11,20 @@
 #define UART_LSR    5
 #define UART_READY  0x20
 
-#define RAM         0x80000000 /* the driver's code */
+#define RAM         0x80000000 /* a jump to the driver */
 #define RAM_SIZE    0x08000000
 #define TABLES      0x80010000 /* page tables, a page each */
 #define TABLE_COUNT 8
 #define EMPTY_TABLE 0x80100000
 #define DATA        0x80020000 /* pages of ecall, number, ecall, number, ... */
 #define DATA_SIZE   0x10000
-#define CASES       0x80200000 /* struct sys_case[]: a header of one with the count, and the cases */
-#define CASE_SIZE   64
-#define LOG         0x80800000 /* struct sys_record[] */
 
-#define ECALL       0x00000073
+/* What the driver needs lies where no page that cases.c makes leads, at any level. */
+#define DRIVER    0x80440000
+#define CASES     0x80450000 /* struct sys_case[]: a header of one with the count, and the cases */
+#define CASE_SIZE 64
+#define LOG       0x80640000 /* struct sys_record[] */
+
+#define ECALL     0x00000073
 
 #endif
