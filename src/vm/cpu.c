@@ -19,18 +19,18 @@ static const char *const general[] = {"i", "m",     "a",       "f",
 
 const char *guise_cpu_extension(unsigned index)
 {
-    return index < RV_EXT_COUNT ? rv_ext_name((enum rv_ext)index) : NULL;
+    return index < RV_EXT_PROGRAM_COUNT ? rv_ext_name((enum rv_ext)index) : NULL;
 }
 
 static uint64_t max_extensions(void)
 {
-    return RV_EXT_COUNT == 64 ? UINT64_MAX : (UINT64_C(1) << RV_EXT_COUNT) - 1;
+    return (UINT64_C(1) << RV_EXT_PROGRAM_COUNT) - 1;
 }
 
 /* The bit of the extension named by `length` bytes at `name`, 0 when there is none. */
 static uint64_t extension_bit(const char *name, size_t length)
 {
-    for (unsigned i = 0; i < RV_EXT_COUNT; i++) {
+    for (unsigned i = 0; i < RV_EXT_PROGRAM_COUNT; i++) {
         const char *known = rv_ext_name((enum rv_ext)i);
         if (strncasecmp(known, name, length) == 0 && known[length] == '\0')
             return UINT64_C(1) << i;

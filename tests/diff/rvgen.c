@@ -104,7 +104,8 @@ static void choose_rows(struct options *options)
     struct stream_config *stream = &options->program.stream;
     stream->structures = !options->rows;
     for (unsigned row = 1; row < RV_ROW_COUNT; row++) {
-        stream->chosen[row] = (!options->rows || row_matches(row, options->rows)) &&
+        stream->chosen[row] = rv_op_ext(row) < RV_EXT_PROGRAM_COUNT &&
+                              (!options->rows || row_matches(row, options->rows)) &&
                               (!options->without || !row_matches(row, options->without));
         if (stream->chosen[row])
             stream->rows[stream->row_count++] = (uint16_t)row;

@@ -166,6 +166,13 @@ static void operands_are_where_the_header_says(void **state)
         {0x6ac5f543, {.op = RV_FMADD_D, .rd = 10, .rs1 = 11, .rs2 = 12, .rs3 = 13, .rm = 7}},
         {0xc2051553, {.op = RV_FCVT_W_D, .rd = 10, .rs1 = 10, .rm = 1}},
         {0x0330000f, {.op = RV_FENCE, .aux = 0x33}},
+        {0x30200073, {.op = RV_MRET}},
+        {0x10200073, {.op = RV_SRET}},
+        {0x10500073, {.op = RV_WFI}},
+        {0x13f58073, {.op = RV_SFENCE_VMA, .rs1 = 11, .rs2 = 31}},
+        {0x160f8073, {.op = RV_SINVAL_VMA, .rs1 = 31}},
+        {0x18000073, {.op = RV_SFENCE_W_INVAL}},
+        {0x18100073, {.op = RV_SFENCE_INVAL_IR}},
         {0xf3358f8f, {.op = RV_FENCE, .rd = 31, .rs1 = 11, .aux = 0x33, .imm = 15}},
         {0x8330000f, {.op = RV_FENCE_TSO}},
         {0x0100000f, {.op = RV_PAUSE}},
@@ -228,17 +235,19 @@ static void reserved_words_are_illegal(void **state)
         0x02c5d553,
         0x02c5e553, /* fadd.d, rounding modes 5 and 6 */
         0x28c745af,
-        0x28d7452f, /* amocas.q with an odd register */
-        0x2001,     /* c.addiw to x0 */
-        0x6101,     /* c.addi16sp by 0 */
-        0x6501,     /* c.lui x10, 0 */
-        0x6801,     /* c.lui x16, 0 */
-        0x4002,     /* c.lwsp to x0 */
-        0x6002,     /* c.ldsp to x0 */
-        0x8002,     /* c.jr x0 */
-        0x30200073,
-        0x10500073,
-        0x12000073, /* mret, wfi, sfence.vma */
+        0x28d7452f,           /* amocas.q with an odd register */
+        0x2001,               /* c.addiw to x0 */
+        0x6101,               /* c.addi16sp by 0 */
+        0x6501,               /* c.lui x10, 0 */
+        0x6801,               /* c.lui x16, 0 */
+        0x4002,               /* c.lwsp to x0 */
+        0x6002,               /* c.ldsp to x0 */
+        0x8002,               /* c.jr x0 */
+        0x00200073,           /* uret */
+        0x30200073 | 1 << 7,  /* mret, rd not 0 */
+        0x10500073 | 1 << 15, /* wfi, rs1 not 0 */
+        0x12000073 | 1 << 7,  /* sfence.vma, rd not 0 */
+        0x18200073,           /* sfence.w.inval with rs2 2 */
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         struct rv_insn insn;

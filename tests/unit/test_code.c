@@ -455,6 +455,25 @@ static void obeys_missing_extensions(void **state)
     run(g, EXIT_ECALL);
 }
 
+/* What a process VM has: all but the privileged extensions. */
+static void privileged_instructions_are_illegal(void **state)
+{
+    struct guest *g = *state;
+    guest_stop(g);
+    guest_start(g, (UINT64_C(1) << RV_EXT_PROGRAM_COUNT) - 1);
+    unsigned found = 0;
+    for (unsigned row = RV_INVALID + 1; row < RV_OP_COUNT; row++) {
+        if (rv_op_ext(row) < RV_EXT_PROGRAM_COUNT)
+            continue;
+        uint64_t pc = CODE + 16 * found++;
+        put(g, pc, (struct rv_insn){.op = (uint16_t)row, .row = (uint16_t)row});
+        g->hart.pc = pc;
+        run(g, EXIT_ILLEGAL);
+        assert_int_equal(g->hart.pc, pc);
+    }
+    assert_int_equal(found, 7);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -479,6 +498,7 @@ int main(void)
         TEST(forgets_harts_without_a_thread),
         TEST(flushes_when_full),
         TEST(obeys_missing_extensions),
+        TEST(privileged_instructions_are_illegal),
         cmocka_unit_test(hints_need_no_extension),
     };
     return cmocka_run_group_tests_name("code", tests, NULL, NULL);

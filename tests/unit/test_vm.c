@@ -78,8 +78,8 @@ static void test_cpu(void **state)
         "rv64gc,zba", "max,zacas=off",  "max,-zba", "rv64i,+zba,zbb=on",
         "zba=off",    "rv64imac_zicsr",
     };
-    static const char *const bad[] = {"",          "min",        "rv64gcq", "max,", "max,zba=maybe",
-                                      "max,i=off", "rv64gc_zzz", "rv32gc"};
+    static const char *const bad[] = {"",          "min",        "rv64gcq", "max,",   "max,zba=maybe",
+                                      "max,i=off", "rv64gc_zzz", "rv32gc",  "max,sm", "rv64gc_svinval"};
     (void)state;
     struct guise_vm *vm = guise_vm_new(GUISE_PROCESS);
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -423,6 +423,16 @@ op_EBREAK:
     h->exit.kind = EXIT_EBREAK;
     goto exit_at_cell;
 
+    /* ---- Privileged: no program may ---- */
+op_MRET:
+op_WFI:
+op_SRET:
+op_SFENCE_VMA:
+op_SINVAL_VMA:
+op_SFENCE_W_INVAL:
+op_SFENCE_INVAL_IR:
+    goto illegal;
+
     /* ---- Zicsr ---- */
     CSR(CSRRW, X1, true, set)
     CSR(CSRRS, X1, c->rs1 != 0, value | set)

@@ -3,7 +3,7 @@
  * riscv.isa has one row per instruction. The build turns it into rv_rows.h (the enumerators and the lists RV_ROWS and
  * RV_COMPRESSED_ROWS) and rv_tables.inc (masks, matches, operands, decode buckets). Nothing here has state: every
  * function may be called by any thread.
- * Source: The RISC-V Instruction Set Manual, volume I (unprivileged). */
+ * Source: The RISC-V Instruction Set Manual, volumes I (unprivileged) and II (privileged). */
 #ifndef ISA_RISCV_ISA_H
 #define ISA_RISCV_ISA_H
 
@@ -23,6 +23,9 @@ enum rv_flag {
     RV_FP = 1 << 6,   /* reads or writes floating-point state */
     RV_FRD = 1 << 7,  /* rd is a floating-point register; found from the operands, not written in riscv.isa */
 };
+
+/* The extensions before these privileged ones are what a process VM may have. */
+#define RV_EXT_PROGRAM_COUNT RV_EXT_SM
 
 /* One decoded instruction. Operands that the row has not are 0. A compressed instruction is decoded into the operation
  * it expands to; `row` keeps how it was written. */
