@@ -4,6 +4,7 @@
 #include "base/util.h"
 #include "cpu/riscv/predecode.h"
 #include "cpu/riscv/translate.h"
+#include "cpu/riscv/unit_store.h"
 #include "cpu/riscv/watch.h"
 #include "host/barrier.h"
 #include "host/copy.h"
@@ -15,36 +16,18 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Units live in chunks, so that a cell's address tells its chunk and the chunk's index tells its unit. */
-#define CHUNK_BYTES     (64u << 10)
-#define CHUNK_MAX_UNITS (CHUNK_BYTES / 128)
-
 /* Beyond this, everything is dropped and built anew: the working set of the largest programs is a fraction of it. */
 #define DEFAULT_MAX_BYTES ((size_t)96 << 20)
 
-#define TABLE_FIRST_BITS  10
 #define PAGE_HASH_COUNT   1024u
 #define PAGE_SHIFT        12
-
-struct chunk {
-    struct chunk *next;
-    uint32_t used;
-    _Atomic uint32_t unit_count;     /* grows while harts read it (code_locate) */
-    uint32_t units[CHUNK_MAX_UNITS]; /* offsets of the units, ascending */
-};
-
-struct table {
-    struct table *retired_next;
-    uint64_t mask;
-    struct unit *_Atomic buckets[];
-};
 
 /* Memory that harts may still be using: freed when each has left the units it entered before `epoch`. */
 struct limbo {
     struct limbo *next;
     uint64_t epoch;
-    struct chunk *chunks;
-    struct table *tables;
+    struct unit_chunk *chunks;
+    struct unit_table *tables;
     int evicted; /* chunk of the translator's cache, or -1 */
 };
 
@@ -56,10 +39,10 @@ struct code {
     const struct code_ops *ops;
     void *context;
     uint64_t mem_base, extensions;
-    struct table *_Atomic table;
-    _Atomic uint64_t epoch; /* starts at 1, grows at each flush */
-    struct chunk *chunks;   /* the first is being filled */
-    struct table *old_tables;
+    struct unit_table *_Atomic table;
+    _Atomic uint64_t epoch;    /* starts at 1, grows at each flush */
+    struct unit_chunk *chunks; /* the first is being filled */
+    struct unit_table *old_tables;
     struct limbo *limbo;
     struct unit *pages[2][PAGE_HASH_COUNT]; /* fixed and changeable ones */
     struct watch watch;
@@ -75,70 +58,11 @@ struct code {
     uint64_t entries[ENTRY_WORDS]; /* where translations may begin; last: touched only where there are some */
 };
 
-static struct table *table_new(unsigned bits)
-{
-    struct table *t = calloc(1, sizeof(*t) + (sizeof(t->buckets[0]) << bits));
-    if (t)
-        t->mask = (UINT64_C(1) << bits) - 1;
-    return t;
-}
-
-static struct unit *_Atomic *table_bucket(struct table *t, uint64_t pc)
-{
-    return &t->buckets[(pc >> 1 ^ pc >> 13) & t->mask];
-}
-
-static struct unit *table_find(struct table *t, uint64_t pc)
-{
-    struct unit *u = atomic_load_explicit(table_bucket(t, pc), memory_order_acquire);
-    while (u && u->pc != pc)
-        u = atomic_load_explicit(&u->next, memory_order_acquire);
-    return u;
-}
-
-static void table_insert(struct table *t, struct unit *u)
-{
-    struct unit *_Atomic *bucket = table_bucket(t, u->pc);
-    atomic_store_explicit(&u->next, atomic_load_explicit(bucket, memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(bucket, u, memory_order_release);
-}
-
-static void table_remove(struct table *t, struct unit *u)
-{
-    struct unit *_Atomic *at = table_bucket(t, u->pc);
-    struct unit *v;
-    while ((v = atomic_load_explicit(at, memory_order_relaxed)) != u) {
-        if (!v)
-            return;
-        at = &v->next;
-    }
-    atomic_store_explicit(at, atomic_load_explicit(&u->next, memory_order_relaxed), memory_order_release);
-}
-
-/* Readers may walk a bucket meanwhile and, as units change buckets under them, miss one: they look again under the lock. */
-static void table_grow(struct code *code)
-{
-    struct table *old = code->table;
-    struct table *t = table_new((unsigned)__builtin_ctzll(old->mask + 1) + 2);
-    if (!t)
-        return; /* longer chains, no harm */
-    for (uint64_t i = 0; i <= old->mask; i++) {
-        struct unit *u = old->buckets[i], *next;
-        for (; u; u = next) {
-            next = u->next;
-            table_insert(t, u);
-        }
-    }
-    old->retired_next = code->old_tables;
-    code->old_tables = old;
-    atomic_store_explicit(&code->table, t, memory_order_release);
-}
-
 int code_new(struct code **out, const struct code_ops *ops, void *context, uint64_t mem_base,
              uint64_t extensions, struct guise_error *err)
 {
     struct code *code = calloc(1, sizeof(*code));
-    struct table *table = table_new(TABLE_FIRST_BITS);
+    struct unit_table *table = unit_table_new();
     if (!code || !table) {
         free(code);
         free(table);
@@ -201,24 +125,6 @@ struct translator *code_translator(const struct code *code)
     return code->translator;
 }
 
-static void free_chunks(struct chunk *chunk)
-{
-    while (chunk) {
-        struct chunk *next = chunk->next;
-        free(chunk);
-        chunk = next;
-    }
-}
-
-static void free_tables(struct table *table)
-{
-    while (table) {
-        struct table *next = table->retired_next;
-        free(table);
-        table = next;
-    }
-}
-
 void code_free(struct code *code)
 {
     if (!code)
@@ -226,14 +132,14 @@ void code_free(struct code *code)
     while (code->limbo) {
         struct limbo *l = code->limbo;
         code->limbo = l->next;
-        free_chunks(l->chunks);
-        free_tables(l->tables);
+        unit_chunks_free(l->chunks);
+        unit_tables_free(l->tables);
         free(l);
     }
     translator_free(code->translator);
     watch_release(&code->watch);
-    free_chunks(code->chunks);
-    free_tables(code->old_tables);
+    unit_chunks_free(code->chunks);
+    unit_tables_free(code->old_tables);
     free(code->table);
     if (code->alone)
         munmap(code->alone, sizeof(*code->alone));
@@ -309,20 +215,10 @@ static void reclaim(struct code *code)
         *at = l->next;
         if (l->evicted >= 0)
             translator_reuse(code->translator, l->evicted);
-        free_chunks(l->chunks);
-        free_tables(l->tables);
+        unit_chunks_free(l->chunks);
+        unit_tables_free(l->tables);
         free(l);
     }
-}
-
-static struct cell_info *unit_infos(const struct unit *u)
-{
-    return (struct cell_info *)&u->cells[u->cell_count];
-}
-
-static uint8_t *unit_source(const struct unit *u)
-{
-    return (uint8_t *)&unit_infos(u)[u->cell_count];
 }
 
 /* Sends every hart that comes to the unit, or is inside, to look up again. */
@@ -353,13 +249,13 @@ static void flush(struct code *code)
         return;
     }
     struct limbo *l = calloc(1, sizeof(*l));
-    struct table *t = table_new(TABLE_FIRST_BITS);
+    struct unit_table *t = unit_table_new();
     if (!l || !t) {
         free(l);
         free(t);
         return; /* go on as long as chunks can be had */
     }
-    struct table *old = code->table;
+    struct unit_table *old = code->table;
     old->retired_next = code->old_tables;
     if (code->translator)
         translator_kill_all(code->translator);
@@ -376,51 +272,21 @@ static void flush(struct code *code)
     reclaim(code);
 }
 
-static void chunk_clear(struct chunk *c)
-{
-    c->used = (uint32_t)ALIGN_UP(sizeof(*c), sizeof(union cell));
-    c->unit_count = 0;
-}
-
-static struct chunk *chunk_new(void)
-{
-    struct chunk *c = aligned_alloc(CHUNK_BYTES, CHUNK_BYTES);
-    if (c)
-        chunk_clear(c);
-    return c;
-}
-
-/* Room for a unit at the chunk's end, until chunk_publish() for its maker alone. */
-static struct unit *chunk_take(struct chunk *c, size_t size)
-{
-    uint32_t index = atomic_load_explicit(&c->unit_count, memory_order_relaxed);
-    struct unit *u = (struct unit *)((char *)c + c->used);
-    c->units[index] = c->used;
-    c->used += (uint32_t)size;
-    return u;
-}
-
-/* The chunk's last unit is whole: code_locate() may find it. */
-static void chunk_publish(struct chunk *c)
-{
-    atomic_fetch_add_explicit(&c->unit_count, 1, memory_order_release);
-}
-
 /* Room for `size` bytes; NULL when memory is short. */
 static struct unit *allocate(struct code *code, size_t size)
 {
     size = ALIGN_UP(size, sizeof(union cell));
-    struct chunk *c = code->chunks;
-    if (!c || c->used + size > CHUNK_BYTES || c->unit_count == CHUNK_MAX_UNITS) {
+    struct unit_chunk *c = code->chunks;
+    if (!c || !unit_chunk_has_room(c, size)) {
         reclaim(code);
-        c = chunk_new();
+        c = unit_chunk_new();
         if (!c)
             return NULL;
         c->next = code->chunks;
         code->chunks = c;
-        code->bytes += CHUNK_BYTES;
+        code->bytes += UNIT_CHUNK_BYTES;
     }
-    return chunk_take(c, size);
+    return unit_chunk_take(c, size);
 }
 
 static struct unit **page_list(struct code *code, bool changeable, uint64_t page)
@@ -473,6 +339,16 @@ static bool draw(struct code *code, uint64_t pc, uint8_t source[UNIT_BYTES], boo
     return true;
 }
 
+static void grow_table(struct code *code)
+{
+    struct unit_table *old = code->table, *t = unit_table_grown(old);
+    if (!t)
+        return; /* longer chains, no harm */
+    old->retired_next = code->old_tables;
+    code->old_tables = old;
+    atomic_store_explicit(&code->table, t, memory_order_release);
+}
+
 static struct unit *build(struct code *code, uint64_t pc)
 {
     uint8_t source[UNIT_BYTES];
@@ -489,28 +365,28 @@ static struct unit *build(struct code *code, uint64_t pc)
     u->changeable = changeable;
     if (changeable)
         memcpy(unit_source(u), source, d->bytes);
-    chunk_publish(code->chunks);
+    unit_chunk_publish(code->chunks);
     struct unit **list = page_list(code, changeable, pc >> PAGE_SHIFT);
     u->page_next = *list;
     *list = u;
     code->stats.units++;
     code->stats.cells += d->cell_count;
     if (code->live++ > code->table->mask / 2) /* each unit of a chain that is no hit costs a cache miss */
-        table_grow(code);
-    table_insert(code->table, u);
+        grow_table(code);
+    unit_table_insert(code->table, u);
     return u;
 }
 
 /* With the lock held: another hart may have built the unit meanwhile. */
 static struct unit *find_or_build(struct code *code, uint64_t pc)
 {
-    struct unit *u = table_find(code->table, pc);
+    struct unit *u = unit_table_find(code->table, pc);
     return u ? u : build(code, pc);
 }
 
 const union cell *code_find(struct code *code, uint64_t pc)
 {
-    struct unit *u = table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
+    struct unit *u = unit_table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
     if (unlikely(!u)) {
         pthread_mutex_lock(&code->lock);
         u = find_or_build(code, pc);
@@ -535,28 +411,11 @@ uint64_t code_fetch_fault(struct code *code, uint64_t pc, int *host_signal)
     return address;
 }
 
-const struct unit *code_locate(const union cell *cell, struct cell_info *info)
-{
-    const struct chunk *c = (const struct chunk *)((uintptr_t)cell & ~(uintptr_t)(CHUNK_BYTES - 1));
-    uint32_t offset = (uint32_t)((uintptr_t)cell - (uintptr_t)c);
-    uint32_t low = 0, high = atomic_load_explicit(&c->unit_count, memory_order_acquire);
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (c->units[middle] <= offset)
-            low = middle;
-        else
-            high = middle;
-    }
-    const struct unit *u = (const struct unit *)((const char *)c + c->units[low]);
-    *info = unit_infos(u)[cell - u->cells];
-    return u;
-}
-
 static void kill_unit(struct code *code, struct unit *u)
 {
     if (u->translation)
         translator_kill(code->translator, u->translation);
-    table_remove(code->table, u);
+    unit_table_remove(code->table, u);
     bury(u);
     code->stats.killed++;
     code->live--;
@@ -615,7 +474,7 @@ static bool changed(const struct code *code, const struct unit *u)
 
 const struct unit *code_unit(struct code *code, uint64_t pc)
 {
-    return table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
+    return unit_table_find(atomic_load_explicit(&code->table, memory_order_acquire), pc);
 }
 
 const void *code_entry(const struct code *code, const struct unit *unit)
@@ -657,7 +516,7 @@ static bool known_to_lift(void *context, uint64_t pc)
     struct code *code = ((const struct lifting *)context)->code;
     if (likely(!(*entry_word(code, pc) & entry_bit(pc))))
         return false;
-    const struct unit *u = table_find(code->table, pc);
+    const struct unit *u = unit_table_find(code->table, pc);
     return u && u->translation;
 }
 
@@ -731,7 +590,7 @@ enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path)
 {
     enum code_heat heat = CODE_IS_OTHER;
     pthread_mutex_lock(&code->lock);
-    const struct unit *u = table_find(code->table, pc);
+    const struct unit *u = unit_table_find(code->table, pc);
     const struct translation *t = u ? u->translation : NULL;
     if (t && translator_is_ready(code->translator)) {
         heat = t->kind == TRANSLATION_LOOP       ? CODE_IS_LOOP
@@ -755,7 +614,7 @@ static void translate_again(struct code *code, struct unit *u, const uint64_t *p
 /* The unit with a translation that may be made anew, or NULL. With the lock held. */
 static struct unit *find_warm(struct code *code, uint64_t pc)
 {
-    struct unit *u = table_find(code->table, pc);
+    struct unit *u = unit_table_find(code->table, pc);
     bool warm = u && u->translation && u->translation->kind != TRANSLATION_PLAIN &&
                 translator_is_ready(code->translator);
     return warm ? u : NULL;
@@ -823,7 +682,7 @@ bool code_recover(struct code *code, struct hart *hart, uint64_t *address)
 void code_print(struct code *code, uint64_t pc, unsigned what, struct buf *out)
 {
     pthread_mutex_lock(&code->lock);
-    const struct unit *u = table_find(code->table, pc);
+    const struct unit *u = unit_table_find(code->table, pc);
     if (u && u->translation)
         translator_print(code->translator, u->translation, what, out);
     pthread_mutex_unlock(&code->lock);
@@ -831,7 +690,8 @@ void code_print(struct code *code, uint64_t pc, unsigned what, struct buf *out)
 
 /* ---- Single steps ---- */
 
-static const union cell *predecode_step(struct code *code, struct chunk *c, uint64_t pc, struct rv_insn *insn)
+static const union cell *predecode_step(struct code *code, struct unit_chunk *c, uint64_t pc,
+                                        struct rv_insn *insn)
 {
     uint8_t source[sizeof(insn->word)] = {0};
     bool changeable;
@@ -844,10 +704,10 @@ static const union cell *predecode_step(struct code *code, struct chunk *c, uint
     d->counted = true;
     if (!made)
         return NULL;
-    chunk_clear(c);
-    struct unit *u = chunk_take(c, unit_size(d));
+    unit_chunk_clear(c);
+    struct unit *u = unit_chunk_take(c, unit_size(d));
     unit_fill(u, d, pc);
-    chunk_publish(c);
+    unit_chunk_publish(c);
     uint32_t word;
     memcpy(&word, source, sizeof(word));
     rv_decode(word, insn);
@@ -857,7 +717,7 @@ static const union cell *predecode_step(struct code *code, struct chunk *c, uint
 const union cell *code_step(struct hart *hart, struct rv_insn *insn)
 {
     struct code *code = hart->code;
-    if (!hart->step && !(hart->step = chunk_new()))
+    if (!hart->step && !(hart->step = unit_chunk_new()))
         return NULL;
     pthread_mutex_lock(&code->lock);
     const union cell *cell = predecode_step(code, hart->step, hart->pc, insn);

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct chunk;
+struct unit_chunk;
 struct code;
 struct lockstep;
 union cell;
@@ -85,7 +85,7 @@ struct hart {
     struct hart_exit exit;
     struct hart *code_next; /* list of the harts of `code` */
     uint64_t exits[ENGINE_EXIT_COUNT];
-    struct chunk *step;        /* owned: where single instructions are predecoded; NULL until the first */
+    struct unit_chunk *step;   /* owned: where single instructions are predecoded; NULL until the first */
     struct lockstep *lockstep; /* owned; of that engine, or NULL */
     uint64_t
         jit_epoch; /* code epoch that `jit.jumps` and the return stack are of; 0: empty, UINT64_MAX: none */
