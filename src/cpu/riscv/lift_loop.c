@@ -294,5 +294,5 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
     if (!shared && !facts && !loop->nearest)
         return false;
     shape(&l);
-    return true;
+    return loop->closed;
 }
