@@ -324,6 +324,13 @@ static void a_reset_waits_for_what_is_under_way(void **state)
     carry_out(f, IN, 0, NULL, 512, OK);
 }
 
+/* In the same memory. */
+static void plug_other(struct fixture *f, struct fixture *other)
+{
+    virtio_block_init(&other->block, &other->disk.block, "", 2, &f->driver.mem, f->driver.runner);
+    virtio_mmio_init(&other->mmio, &other->block.device, test_line(&other->lines, 0));
+}
+
 static void state_is_described(void **state)
 {
     struct fixture *f = *state;
@@ -331,7 +338,7 @@ static void state_is_described(void **state)
     assert_state_covers(struct virtio_block, &virtio_block_state);
     carry_out(f, IN, 0, NULL, 512, OK);
     test_disk_init(&other.disk);
-    virtio_block_init(&other.block, &other.disk.block, "", 2, &f->driver.mem, f->driver.runner);
+    plug_other(f, &other);
     assert_true(state_check_round_trip(&virtio_block_state, &f->block, &other.block));
     assert_true(other.block.queues[0].ready);
     assert_int_equal(other.block.queues[0].next_used, 1);
@@ -346,7 +353,7 @@ static void state_of_a_disk_that_could_more_needs_a_reset(void **state)
     static struct fixture other;
     test_disk_init(&other.disk);
     other.disk.block.read_only = true;
-    virtio_block_init(&other.block, &other.disk.block, "", 2, &f->driver.mem, f->driver.runner);
+    plug_other(f, &other);
     struct buf record = {0};
     state_save(&virtio_block_state, &f->block, &record);
     assert_int_equal(state_load(&virtio_block_state, &other.block, record.data, record.length, NULL, NULL),

@@ -84,7 +84,9 @@ void virtio_set_status(struct virtio_device *d, uint8_t value)
 
 bool virtio_is_live(const struct virtio_device *d)
 {
-    return (d->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK && !d->resetting;
+    const struct virtio_transport_ops *ops = d->transport_ops;
+    return (d->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK && !d->resetting &&
+           (!ops->may_access || ops->may_access(d->transport));
 }
 
 void virtio_break(struct virtio_device *d)

@@ -63,6 +63,9 @@ struct virtio_transport_ops {
     void (*queue_interrupt)(void *transport, unsigned queue);
     void (*config_interrupt)(void *transport);
     void (*reset)(void *transport);
+
+    /* May the device use the guest's memory? NULL: always. */
+    bool (*may_access)(void *transport);
 };
 
 /* What a device says of itself. */
