@@ -120,6 +120,14 @@ static inline void driver_get(struct driver *d, uint64_t gpa, void *data, size_t
     assert_true(gmem_read(&d->mem, gpa, data, length));
 }
 
+/* The indices of rings, which driver and device share: what was written before one is seen by who reads it. */
+static inline uint16_t *driver_index(struct driver *d, uint64_t ring)
+{
+    uint16_t *index = gmem_slice(&d->mem, ring + 2, sizeof(uint16_t), GMEM_READ);
+    assert_true(index != NULL);
+    return index;
+}
+
 static inline uint16_t driver_get16(struct driver *d, uint64_t gpa)
 {
     uint16_t value;
@@ -257,7 +265,7 @@ static inline void driver_desc(struct driver *d, uint64_t table, unsigned index,
 static inline void driver_avail(struct driver *d, struct driver_queue *q, uint16_t head)
 {
     driver_put16(d, q->avail + 4 + 2 * (q->added % q->size), head);
-    driver_put16(d, q->avail + 2, ++q->added);
+    __atomic_store_n(driver_index(d, q->avail), ++q->added, __ATOMIC_SEQ_CST);
 }
 
 /* Lays a chain out in a table from `first` on. */
@@ -309,7 +317,7 @@ static inline void driver_kick(struct driver *d, struct driver_queue *q)
 static inline bool driver_used(struct driver *d, struct driver_queue *q, uint32_t *head, uint32_t *written)
 {
     uint32_t entry[2];
-    if (driver_get16(d, q->used + 2) == q->seen)
+    if (__atomic_load_n(driver_index(d, q->used), __ATOMIC_SEQ_CST) == q->seen)
         return false;
     driver_get(d, q->used + 4 + 8 * (q->seen++ % q->size), entry, sizeof(entry));
     *head = entry[0];
