@@ -1,7 +1,8 @@
 /* Work handed over to another thread, which does it soon and once however often it was posted meanwhile.
  *
- * Threads: a task may be posted from any, also while it runs: then it runs again. What was written before the post is seen by
- * the run that follows. Lifetime: a task is embedded in the object it works for, and outlives the runner's last round. */
+ * Threads: a task may be posted from any, also while it runs: then it runs again. What was written before the post is
+ * seen by the run that follows. Lifetime: a task is embedded in the object it works for, and outlives the runner's last
+ * round. */
 #ifndef BASE_TASK_H
 #define BASE_TASK_H
 

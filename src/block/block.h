@@ -1,11 +1,12 @@
-/* A disk: what a block device stands on at the host. A backend implements struct block_ops, one device submits requests.
+/* A disk: what a block device stands on at the host. A backend implements struct block_ops, one device submits
+ * requests.
  *
- * Nothing is reported done before it is. A flush covers all writes that were reported done before it was submitted; requests
- * under way at the same time are in no order.
- * Threads: block_submit() is called with the client's lock held and does not wait for the disk. A request's `done` is called
- * on a thread of the backend's without any lock.
- * Lifetime: a request and its memory are the backend's from submission until it is done. block_release() ends the backend's
- * threads; the client has drained it before.
+ * Nothing is reported done before it is. A flush covers all writes that were reported done before it was submitted;
+ * requests under way at the same time are in no order.
+ * Threads: block_submit() is called with the client's lock held and does not wait for the disk. A request's `done` is
+ * called on a thread of the backend's without any lock.
+ * Lifetime: a request and its memory are the backend's from submission until it is done. block_release() ends the
+ * backend's threads; the client has drained it before.
  * Errors: 0 or -errno. */
 #ifndef BLOCK_BLOCK_H
 #define BLOCK_BLOCK_H

@@ -1,7 +1,7 @@
 /* Runs tasks (base/task.h) on an event loop's thread.
  *
- * Threads: posts come from any; the rest as host/loop.h. Lifetime: tasks_init() ... tasks_release(), after the last post and
- * while the loop does not run; what is posted then is not run. */
+ * Threads: posts come from any; the rest as host/loop.h. Lifetime: tasks_init() ... tasks_release(), after the last
+ * post and while the loop does not run; what is posted then is not run. */
 #ifndef HOST_TASKS_H
 #define HOST_TASKS_H
 

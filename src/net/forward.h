@@ -12,8 +12,8 @@ struct net_forward {
     uint16_t host_port, guest_port; /* in the host's byte order */
 };
 
-/* Reads "tcp:[ADDRESS]:PORT-[ADDRESS]:PORT", or the same with "udp". Without an address it is 127.0.0.1 at the host, so that
- * no one else is let in unasked, and 10.0.2.15 at the guest. */
+/* Reads "tcp:[ADDRESS]:PORT-[ADDRESS]:PORT", or the same with "udp". Without an address it is 127.0.0.1 at the host, so
+ * that no one else is let in unasked, and 10.0.2.15 at the guest. */
 int net_forward_parse(struct net_forward *forward, const char *text, struct guise_error *err);
 
 #endif

@@ -1,9 +1,9 @@
-/* A network: where a network device's Ethernet frames go to and come from at the host. A backend implements struct net_ops, one
- * device attaches as its client.
+/* A network: where a network device's Ethernet frames go to and come from at the host. A backend implements struct
+ * net_ops, one device attaches as its client.
  *
  * Frames are whole: checksums are filled in and nothing is to be cut into segments.
- * Threads: all calls are made on the event loop's thread. A client calls with its lock held; nothing blocks and nothing calls
- * back from within. A backend's events call the client with the client's lock held.
+ * Threads: all calls are made on the event loop's thread. A client calls with its lock held; nothing blocks and nothing
+ * calls back from within. A backend's events call the client with the client's lock held.
  * Lifetime: the network outlives its client. */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -21,7 +21,8 @@ enum {
 struct net;
 
 struct net_ops {
-    /* Takes a frame of NET_MIN_FRAME to NET_MAX_FRAME bytes. False: there is no room; `writable` is called when there is. */
+    /* Takes a frame of NET_MIN_FRAME to NET_MAX_FRAME bytes. False: there is no room; `writable` is called when there
+     * is. */
     bool (*send)(struct net *net, const uint8_t *frame, size_t length);
 
     /* The client can take frames again, after it refused one. */

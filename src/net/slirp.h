@@ -1,6 +1,6 @@
-/* The user-mode network: a NAT without privileges by libslirp, at the other end of a stream socket (stream.h). The guest is
- * 10.0.2.15, the host 10.0.2.2, a name server 10.0.2.3; DHCP and IPv6 (fec0::/64) are there. It runs in a process of its own:
- * what an attack on libslirp reaches is not the monitor.
+/* The user-mode network: a NAT without privileges by libslirp, at the other end of a stream socket (stream.h). The
+ * guest is 10.0.2.15, the host 10.0.2.2, a name server 10.0.2.3; DHCP and IPv6 (fec0::/64) are there. It runs in a
+ * process of its own: what an attack on libslirp reaches is not the monitor.
  *
  * Threads: one. Source: libslirp 4.7, libslirp.h. */
 #ifndef NET_SLIRP_H

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,9 +135,10 @@ int net_user_start(struct net_user *u, struct loop *loop, const struct net_user_
     return start(u, loop, config, sockets, report, err);
 }
 
-/* The process ends when its socket does. */
+/* The process would end with its socket; but who waits for it does not rely on that, and it has nothing to save. */
 void net_user_stop(struct net_user *u)
 {
     net_release(u->net);
+    kill(u->pid, SIGKILL);
     reap(u);
 }

@@ -1,6 +1,8 @@
-/* The user-mode network as the monitor sees it: a stream to a process `guise-net` (slirp.h says what the guest finds there).
+/* The user-mode network as the monitor sees it: a stream to a process `guise-net` (slirp.h says what the guest finds
+ * there).
  *
- * Threads: the loop's. Lifetime: net_user_start() ... net_user_stop(), which ends the process, after the network's client. */
+ * Threads: the loop's. Lifetime: net_user_start() ... net_user_stop(), which ends the process, after the network's
+ * client. */
 #ifndef NET_USER_H
 #define NET_USER_H
 

@@ -1,5 +1,5 @@
-/* A disk in memory that a test plays: it does requests at once, or keeps them until the test does them in its order and with
- * its results. Include after cmocka.h (or what stands for its assertions). */
+/* A disk in memory that a test plays: it does requests at once, or keeps them until the test does them in its order and
+ * with its results. Include after cmocka.h (or what stands for its assertions). */
 #ifndef TESTS_TEST_DISK_H
 #define TESTS_TEST_DISK_H
 

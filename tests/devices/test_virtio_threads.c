@@ -1,5 +1,5 @@
-/* Virtio as a machine runs it: a driver on one thread, the event loop on another, a disk with threads of its own. What a
- * driver wrote and flushed is what it reads, whatever the order of completion, and each chain comes back once.
+/* Virtio as a machine runs it: a driver on one thread, the event loop on another, a disk with threads of its own. What
+ * a driver wrote and flushed is what it reads, whatever the order of completion, and each chain comes back once.
  *
  * test_virtio_threads BENCH prints how many requests a second there are, for different depths of the queue. */
 #include "block/raw.h"

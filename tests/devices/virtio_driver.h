@@ -1,5 +1,5 @@
-/* The driver's side of virtio: guest memory, queues laid out in it, a transport's registers. Include after cmocka.h (or what
- * stands for its assertions) and fixture.h. */
+/* The driver's side of virtio: guest memory, queues laid out in it, a transport's registers. Include after cmocka.h (or
+ * what stands for its assertions) and fixture.h. */
 #ifndef TESTS_VIRTIO_DRIVER_H
 #define TESTS_VIRTIO_DRIVER_H
 

@@ -1,5 +1,5 @@
-/* The driver's side of virtio's PCI transport: finds the registers through configuration space, as drivers do. Include after
- * virtio_driver.h. */
+/* The driver's side of virtio's PCI transport: finds the registers through configuration space, as drivers do. Include
+ * after virtio_driver.h. */
 #ifndef TESTS_VIRTIO_PCI_DRIVER_H
 #define TESTS_VIRTIO_PCI_DRIVER_H
 

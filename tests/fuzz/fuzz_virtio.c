@@ -1,9 +1,9 @@
-/* A hostile driver: virtio devices behind both transports, with registers, rings, descriptors and their contents at random,
- * backends that fail or are slow, and states saved and loaded in between. Sanitizers watch; whatever the guest did, a saved
- * state is one that loads and is saved again as it was, and after a reset the device works.
+/* A hostile driver: virtio devices behind both transports, with registers, rings, descriptors and their contents at
+ * random, backends that fail or are slow, and states saved and loaded in between. Sanitizers watch; whatever the guest
+ * did, a saved state is one that loads and is saved again as it was, and after a reset the device works.
  *
- * With libFuzzer (-DGUISE_LIBFUZZER -fsanitize=fuzzer) LLVMFuzzerTestOneInput() is all. Without it the program makes its
- * own input from a seed: fuzz_virtio [RUNS [SEED]]. */
+ * With libFuzzer (-DGUISE_LIBFUZZER -fsanitize=fuzzer) LLVMFuzzerTestOneInput() is all. Without it the program makes
+ * its own input from a seed: fuzz_virtio [RUNS [SEED]]. */
 #include "devices/virtio/block.h"
 #include "devices/virtio/console.h"
 #include "devices/virtio/entropy.h"

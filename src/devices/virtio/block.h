@@ -1,8 +1,8 @@
 /* Virtio block device: read, write, flush, discard, write zeroes, several queues.
  *
  * Threads: as device.h; requests are completed on the backend's threads, in any order.
- * Lifetime: virtio_block_init() ... virtio_block_release(). The backend outlives the device. State is saved while no request is
- * under way: the machine is stopped and block_drain() has returned.
+ * Lifetime: virtio_block_init() ... virtio_block_release(). The backend outlives the device. State is saved while no
+ * request is under way: the machine is stopped and block_drain() has returned.
  * Source: Virtual I/O Device (VIRTIO) Version 1.2, section 5.2. */
 #ifndef DEVICES_VIRTIO_BLOCK_H
 #define DEVICES_VIRTIO_BLOCK_H
@@ -55,7 +55,8 @@ struct virtio_block {
     struct virtio_block_request requests[VIRTIO_BLOCK_REQUESTS];
 };
 
-/* `serial` (copied, cut after 20 bytes) is what the guest reads as the disk's; `queues` is at most VIRTIO_BLOCK_MAX_QUEUES. */
+/* `serial` (copied, cut after 20 bytes) is what the guest reads as the disk's; `queues` is at most
+ * VIRTIO_BLOCK_MAX_QUEUES. */
 void virtio_block_init(struct virtio_block *vb, struct block *block, const char *serial, unsigned queues,
                        const struct gmem *mem, struct task_runner runner);
 void virtio_block_release(struct virtio_block *vb);

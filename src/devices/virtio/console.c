@@ -25,8 +25,8 @@ static uint32_t send_chain(const struct virtio_console *vc, const struct virtq_c
     return sent;
 }
 
-/* A chain that the console does not take whole goes back to the queue, and is sent on from where it was when there is room:
- * so there is none under way when state is saved. Returns false then. */
+/* A chain that the console does not take whole goes back to the queue, and is sent on from where it was when there is
+ * room: so there is none under way when state is saved. Returns false then. */
 static bool transmit_chain(struct virtio_console *vc)
 {
     struct virtq_chain *c = &vc->chain;

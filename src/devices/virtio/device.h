@@ -1,10 +1,11 @@
-/* The core of virtio devices: status, features, configuration space, queues and their notification. A device (block.h, net.h
- * and so on) embeds a virtio_device and says by its ops what it does with a queue; a transport (mmio.h, pci.h) makes
- * registers of what is here. Neither knows the other.
+/* The core of virtio devices: status, features, configuration space, queues and their notification. A device (block.h,
+ * net.h and so on) embeds a virtio_device and says by its ops what it does with a queue; a transport (mmio.h, pci.h)
+ * makes registers of what is here. Neither knows the other.
  *
- * Threads: one lock, which the transport, the machine's event loop and the backend take around each call, except where it
- * says otherwise. Queues are served by the event loop: a hart that notifies only posts a task.
- * Lifetime: virtio_init(), virtio_attach() by the transport, ... virtio_release(), after the harts and the loop have stopped.
+ * Threads: one lock, which the transport, the machine's event loop and the backend take around each call, except where
+ * it says otherwise. Queues are served by the event loop: a hart that notifies only posts a task.
+ * Lifetime: virtio_init(), virtio_attach() by the transport, ... virtio_release(), after the harts and the loop have
+ * stopped.
  *
  * A driver that breaks the rules breaks its device: DEVICE_NEEDS_RESET, and no queue is served until it is reset.
  * Source: Virtual I/O Device (VIRTIO) Version 1.2, chapters 2, 3 and 6. */
@@ -50,8 +51,8 @@ struct virtio_ops {
     /* The driver wrote to configuration space; the bytes are within it. NULL: there is nothing to write. */
     void (*config_write)(struct virtio_device *device, unsigned offset, const void *data, unsigned length);
 
-    /* Returns when the backend has completed all that it was given; no lock is held, and no queue is served meanwhile. NULL:
-     * there is never anything. */
+    /* Returns when the backend has completed all that it was given; no lock is held, and no queue is served meanwhile.
+     * NULL: there is never anything. */
     void (*drain)(struct virtio_device *device);
 
     /* As after power-on. NULL: no state of its own. */
@@ -112,7 +113,8 @@ void virtio_accept(struct virtio_device *device, uint32_t select, uint32_t featu
 /* Status as the driver writes it; 0 resets. */
 void virtio_set_status(struct virtio_device *device, uint8_t status);
 
-/* Resets device and transport. Gives the lock up while it waits for the backend; the status stays until that is done. */
+/* Resets device and transport. Gives the lock up while it waits for the backend; the status stays until that is
+ * done. */
 void virtio_reset(struct virtio_device *device);
 
 void virtio_config_read(struct virtio_device *device, unsigned offset, void *to, unsigned length);
@@ -136,8 +138,8 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
     return device->features & feature;
 }
 
-/* Takes the next chain. False when there is none, and then the driver will notify of the next, or when the queue does not
- * run; a malformed queue breaks the device. */
+/* Takes the next chain. False when there is none, and then the driver will notify of the next, or when the queue does
+ * not run; a malformed queue breaks the device. */
 bool virtio_pop(struct virtio_device *device, unsigned queue, struct virtq_chain *chain);
 
 /* Hands a chain back; without effect if the queue runs no longer. */

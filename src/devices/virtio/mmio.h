@@ -1,7 +1,7 @@
 /* The MMIO transport of virtio, version 2.
  *
- * Threads: as the device, whose lock it takes; a notification takes none. Lifetime: virtio_mmio_init(); nothing is to be
- * released. The device outlives it.
+ * Threads: as the device, whose lock it takes; a notification takes none. Lifetime: virtio_mmio_init(); nothing is to
+ * be released. The device outlives it.
  * Source: Virtual I/O Device (VIRTIO) Version 1.2, section 4.2. */
 #ifndef DEVICES_VIRTIO_MMIO_H
 #define DEVICES_VIRTIO_MMIO_H

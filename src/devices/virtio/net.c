@@ -37,8 +37,8 @@ static uint32_t get32(const uint8_t *at)
     return value;
 }
 
-/* The same for both directions of a flow; 0 for what is neither IPv4 nor IPv6. Fragments and options do not matter: a flow
- * keeps its pair as long as its packets look alike. */
+/* The same for both directions of a flow; 0 for what is neither IPv4 nor IPv6. Fragments and options do not matter: a
+ * flow keeps its pair as long as its packets look alike. */
 static uint32_t flow_hash(const uint8_t *frame, size_t length)
 {
     enum { TYPE = 12, IPV4 = 14 + 12, IPV6 = 14 + 8 };

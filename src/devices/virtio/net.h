@@ -1,8 +1,9 @@
-/* Virtio network device: mergeable receive buffers, several pairs of queues, control queue. Of the offloads it has checksums:
- * it completes those that the driver left open, and tells the driver which it need not look at. There is no segmentation.
+/* Virtio network device: mergeable receive buffers, several pairs of queues, control queue. Of the offloads it has
+ * checksums: it completes those that the driver left open, and tells the driver which it need not look at. There is no
+ * segmentation.
  *
- * Threads: as device.h; the lock is that of the network's client, too. Lifetime: virtio_net_init() ... virtio_net_release().
- * The network outlives the device.
+ * Threads: as device.h; the lock is that of the network's client, too. Lifetime: virtio_net_init() ...
+ * virtio_net_release(). The network outlives the device.
  * Source: Virtual I/O Device (VIRTIO) Version 1.2, section 5.1. */
 #ifndef DEVICES_VIRTIO_NET_H
 #define DEVICES_VIRTIO_NET_H

@@ -1,5 +1,5 @@
-/* The PCI transport of virtio: a function with capabilities, MSI-X with a vector for configuration and one for each queue, and
- * INTx for drivers without. No legacy interface.
+/* The PCI transport of virtio: a function with capabilities, MSI-X with a vector for configuration and one for each
+ * queue, and INTx for drivers without. No legacy interface.
  *
  * Threads: the function's lock is the device's, which a notification does not take. Lifetime: virtio_pci_init(),
  * pci_host_plug(). The device outlives it.

@@ -175,7 +175,8 @@ static void mark_used(const struct virtq *q, const volatile void *at, size_t len
               length);
 }
 
-/* With event indices there is nothing to switch off: the driver notifies when it passes the index, which then stays behind. */
+/* With event indices there is nothing to switch off: the driver notifies when it passes the index, which then stays
+ * behind. */
 bool virtq_want_kicks(struct virtq *q, bool want)
 {
     q->kicks_off = !want;
@@ -195,8 +196,8 @@ static bool passed(uint16_t index, uint16_t new, uint16_t old)
     return (uint16_t)(new - index - 1) < (uint16_t)(new - old);
 }
 
-/* The fence orders the used index before what the driver asks for; the driver's own is between those two as well, so one of
- * both sees the other. */
+/* The fence orders the used index before what the driver asks for; the driver's own is between those two as well, so
+ * one of both sees the other. */
 bool virtq_should_interrupt(struct virtq *q)
 {
     atomic_thread_fence(memory_order_seq_cst);

@@ -1,8 +1,9 @@
-/* Split virtqueues, the device's side. virtq_pop() reads a descriptor chain once, checks it and copies it: what the guest
- * does to its descriptors afterwards changes nothing, and a device sees only host addresses of guest memory that is there.
+/* Split virtqueues, the device's side. virtq_pop() reads a descriptor chain once, checks it and copies it: what the
+ * guest does to its descriptors afterwards changes nothing, and a device sees only host addresses of guest memory that
+ * is there.
  *
- * Threads: the device's lock is held in each call. Lifetime: a chain's addresses are good as long as the guest's memory; the
- * guest gets its buffers back by virtq_push(), once for each chain.
+ * Threads: the device's lock is held in each call. Lifetime: a chain's addresses are good as long as the guest's
+ * memory; the guest gets its buffers back by virtq_push(), once for each chain.
  * Source: Virtual I/O Device (VIRTIO) Version 1.2, sections 2.6 and 2.7. */
 #ifndef DEVICES_VIRTIO_QUEUE_H
 #define DEVICES_VIRTIO_QUEUE_H
@@ -45,8 +46,8 @@ struct virtq {
     bool signalled_valid;
 };
 
-/* A request: what the device may read, then what it may write. The segments that the device may write follow those that it
- * may read. */
+/* A request: what the device may read, then what it may write. The segments that the device may write follow those that
+ * it may read. */
 struct virtq_chain {
     uint16_t head;                             /* index of its first descriptor */
     uint16_t readable, writable;               /* segments */
@@ -64,8 +65,8 @@ enum virtq_result {
 /* As after a reset: not ready, `size` entries. */
 void virtq_reset(struct virtq *q, const struct gmem *mem, uint16_t size);
 
-/* Takes the queue that the driver laid out at desc, avail and used. False, and the queue not ready, when it is not in RAM or
- * not aligned. Progress is kept. */
+/* Takes the queue that the driver laid out at desc, avail and used. False, and the queue not ready, when it is not in
+ * RAM or not aligned. Progress is kept. */
 bool virtq_enable(struct virtq *q, bool event_index, bool indirect);
 
 enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *chain);
