@@ -443,7 +443,25 @@ static void queues_outside_memory_break_the_device(void **state)
     assert_int_equal(mmio_get(&f->driver, 0x44), 0);
 }
 
-/* ---- State ---- */
+/* ---- Reset and state ---- */
+
+static void a_reset_of_the_machine_clears_all(void **state)
+{
+    struct fixture *f = *state;
+    go(f, UINT64_MAX);
+    struct driver_segment s = room(f, 8);
+    driver_add(&f->driver, f->queue, &s, 1);
+    driver_kick(&f->driver, f->queue);
+    mmio_put(&f->driver, 0x24, 1);
+    assert_true(f->lines.level[0]);
+    virtio_mmio_reset(&f->mmio);
+    assert_false(f->lines.level[0]);
+    assert_int_equal(mmio_get_status(&f->driver), 0);
+    assert_int_equal(f->mmio.accept_select, 0);
+    assert_int_equal(f->entropy.device.features, 0);
+    assert_false(f->entropy.queue.ready);
+    assert_int_equal(f->entropy.queue.size, VIRTQ_MAX_SIZE);
+}
 
 static void state_is_described(void **state)
 {
@@ -544,6 +562,7 @@ int main(void)
         TEST(chains_of_4_gib_break_the_device),
         TEST(bad_rings_break_the_device),
         TEST(queues_outside_memory_break_the_device),
+        TEST(a_reset_of_the_machine_clears_all),
         TEST(state_is_described),
         TEST(a_machine_goes_on_from_saved_state),
         TEST(hostile_state_is_refused_or_harmless),

@@ -164,7 +164,7 @@ static void run_stop(struct world *w)
         bus_unmap(&w->board.bus, &w->board.host.ecam);
         pci_host_release(&w->board.host);
     } else {
-        w->driver.transport->set_status(&w->driver, 0);
+        virtio_mmio_reset(&w->mmio);
     }
     test_tasks_run(&w->driver.tasks, 4);
     switch (w->kind) {

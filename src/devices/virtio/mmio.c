@@ -166,6 +166,13 @@ void virtio_mmio_init(struct virtio_mmio *m, struct virtio_device *device, struc
     virtio_attach(device, &transport_ops, m);
 }
 
+void virtio_mmio_reset(struct virtio_mmio *m)
+{
+    pthread_mutex_lock(&m->device->lock);
+    virtio_reset(m->device);
+    pthread_mutex_unlock(&m->device->lock);
+}
+
 /* ---- State ---- */
 
 static const struct state_field fields[] = {

@@ -24,6 +24,9 @@ struct virtio_mmio {
 /* Copies `irq`; borrows the device and attaches to it. */
 void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, struct irq_line irq);
 
+/* As after power-on. Takes the device's lock, and waits for the backend. */
+void virtio_mmio_reset(struct virtio_mmio *mmio);
+
 extern const struct state_table virtio_mmio_state;
 
 #endif

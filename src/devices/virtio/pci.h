@@ -26,7 +26,7 @@ struct virtio_pci {
 /* Borrows the device and attaches to it. */
 void virtio_pci_init(struct virtio_pci *pci, struct virtio_device *device);
 
-/* As after power-on: for the machine, while it is stopped and no lock is held. */
+/* As after power-on. Takes the device's lock and the bridge's, and waits for the backend. */
 void virtio_pci_reset(struct virtio_pci *pci);
 
 extern const struct state_table virtio_pci_state;
