@@ -25,6 +25,9 @@ struct net_ops {
      * is. */
     bool (*send)(struct net *net, const uint8_t *frame, size_t length);
 
+    /* After some frames were sent, or one was refused: now they go on their way, together. */
+    void (*flush)(struct net *net);
+
     /* The client can take frames again, after it refused one. */
     void (*resume)(struct net *net);
 
@@ -60,6 +63,11 @@ static inline void net_attach(struct net *net, const struct net_client_ops *ops,
 static inline bool net_send(struct net *net, const uint8_t *frame, size_t length)
 {
     return net->ops->send(net, frame, length);
+}
+
+static inline void net_flush(struct net *net)
+{
+    net->ops->flush(net);
 }
 
 static inline void net_resume(struct net *net)

@@ -30,7 +30,7 @@ static void end(struct stream *s)
 
 /* ---- Output ---- */
 
-static void flush(struct stream *s)
+static void write_out(struct stream *s)
 {
     if (!s->ended && !frames_write(&s->out, s->source.fd))
         end(s);
@@ -40,21 +40,29 @@ static void flush(struct stream *s)
 static bool send_frame(struct net *net, const uint8_t *frame, size_t length)
 {
     struct stream *s = (struct stream *)net;
-    bool idle = !frames_pending(&s->out);
-    if (s->ended)
-        return true;
-    s->full = !frames_add(&s->out, frame, length);
-    if (idle) {
-        flush(s);
-        want(s);
-    }
+    s->full = !s->ended && !frames_add(&s->out, frame, length);
     return !s->full;
+}
+
+static bool has_room_again(const struct stream *s)
+{
+    return s->full && frames_pending(&s->out) <= FRAMES_CAPACITY / 2;
+}
+
+/* The client is told of room by the loop, not from within. */
+static void flush(struct net *net)
+{
+    struct stream *s = (struct stream *)net;
+    write_out(s);
+    want(s);
+    if (has_room_again(s))
+        loop_kick(&s->source);
 }
 
 static void on_writable(struct stream *s)
 {
-    flush(s);
-    if (!s->full || frames_pending(&s->out) > FRAMES_CAPACITY / 2)
+    write_out(s);
+    if (!has_room_again(s))
         return;
     s->full = false;
     if (s->net.client_ops)
@@ -103,7 +111,7 @@ static void serve(struct stream *s, unsigned events)
         deliver(s);
     if (events & (LOOP_READ | LOOP_HANGUP) && !s->refused && !s->ended)
         on_readable(s);
-    if (events & (LOOP_WRITE | LOOP_HANGUP) || s->ended)
+    if (events & (LOOP_WRITE | LOOP_HANGUP | LOOP_KICK) || s->ended)
         on_writable(s);
     want(s);
 }
@@ -132,7 +140,7 @@ static void release(struct net *net)
     free(s);
 }
 
-static const struct net_ops ops = {.send = send_frame, .resume = resume, .release = release};
+static const struct net_ops ops = {.send = send_frame, .flush = flush, .resume = resume, .release = release};
 
 static int start(struct stream *s, struct loop *loop, struct guise_error *err)
 {

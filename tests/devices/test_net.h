@@ -10,7 +10,7 @@ struct test_net {
     struct net net;
     uint8_t frame[NET_MAX_FRAME]; /* the last one sent */
     size_t length;
-    unsigned sent, room, resumed;
+    unsigned sent, flushed, room, resumed; /* flushed: how many of those sent */
 };
 
 static inline bool test_net_send(struct net *net, const uint8_t *frame, size_t length)
@@ -26,6 +26,12 @@ static inline bool test_net_send(struct net *net, const uint8_t *frame, size_t l
     return true;
 }
 
+static inline void test_net_flush(struct net *net)
+{
+    struct test_net *n = (struct test_net *)net;
+    n->flushed = n->sent;
+}
+
 static inline void test_net_resume(struct net *net)
 {
     ((struct test_net *)net)->resumed++;
@@ -33,7 +39,8 @@ static inline void test_net_resume(struct net *net)
 
 static inline void test_net_init(struct test_net *n, unsigned room)
 {
-    static const struct net_ops ops = {.send = test_net_send, .resume = test_net_resume};
+    static const struct net_ops ops = {
+        .send = test_net_send, .flush = test_net_flush, .resume = test_net_resume};
     *n = (struct test_net){.net = {.ops = &ops, .checked = true}, .room = room};
 }
 

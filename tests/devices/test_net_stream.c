@@ -103,6 +103,7 @@ static bool send_frame(struct fixture *f, const uint8_t *frame, size_t length)
 {
     pthread_mutex_lock(&f->lock);
     bool taken = net_send(f->net, frame, length);
+    net_flush(f->net);
     pthread_mutex_unlock(&f->lock);
     return taken;
 }
@@ -168,6 +169,26 @@ static void frames_are_sent(void **state)
     assert_memory_equal(got + 4, sample, 100);
     assert_memory_equal(got + 104, "\0\0\0\140", 4);
     assert_memory_equal(got + 108, sample, 96);
+}
+
+/* A batch goes together; a client that was refused room is told by the loop, even if there is some at once. */
+static void a_batch_waits_for_its_flush(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t got[4096];
+    pthread_mutex_lock(&f->lock);
+    assert_true(net_send(f->net, sample, 100));
+    assert_int_equal(recv(f->other, got, sizeof(got), MSG_DONTWAIT), -1);
+    while (net_send(f->net, sample, 2000))
+        ;
+    net_flush(f->net);
+    assert_int_equal(recv(f->other, got, sizeof(got), MSG_DONTWAIT), sizeof(got));
+    pthread_mutex_unlock(&f->lock);
+    assert_int_equal(f->writable, 0);
+    do
+        serve(f);
+    while (recv(f->other, got, sizeof(got), MSG_DONTWAIT) > 0);
+    assert_int_equal(f->writable, 1);
 }
 
 /* Nothing is lost or out of order when the other end is slow. */
@@ -237,6 +258,7 @@ int main(void)
         TEST(frames_may_come_in_pieces),
         TEST(a_client_without_room_gets_them_later),
         TEST(frames_are_sent),
+        TEST(a_batch_waits_for_its_flush),
         TEST(a_slow_reader_makes_the_client_wait),
         TEST(an_end_is_survived),
         TEST(nonsense_is_an_end),

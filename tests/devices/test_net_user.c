@@ -281,6 +281,7 @@ static void send_request(struct process *p)
     memcpy(frame + ETHERNET + 14, guest_ip, 4);
     memcpy(frame + ETHERNET + 24, host_ip, 4);
     assert_true(net_send(p->user.net, frame, sizeof(frame)));
+    net_flush(p->user.net);
 }
 
 static int open_process(void **state)

@@ -199,6 +199,7 @@ static void a_frame_is_sent(void **state)
     assert_true(used(f, 1, &written));
     assert_int_equal(written, 0);
     assert_int_equal(f->net.sent, 1);
+    assert_int_equal(f->net.flushed, 1);
     assert_int_equal(f->net.length, sizeof(frame));
     assert_memory_equal(f->net.frame, frame, sizeof(frame));
 }
@@ -215,6 +216,7 @@ static void a_full_network_makes_the_queue_wait(void **state)
     assert_false(used(f, 1, &written));
     test_net_make_room(&f->net, 1);
     assert_int_equal(f->net.sent, 1);
+    assert_int_equal(f->net.flushed, 1);
     assert_true(used(f, 1, &written));
     assert_false(used(f, 1, &written));
     test_net_make_room(&f->net, 100);

@@ -172,6 +172,7 @@ static void transmit(struct virtio_net *vn, unsigned queue)
     unsigned count = 0;
     while (count < VIRTQ_MAX_SIZE && transmit_one(vn, queue))
         count++;
+    net_flush(vn->net);
     if (count == VIRTQ_MAX_SIZE)
         virtio_kick(&vn->device, queue);
     if (count)
