@@ -124,7 +124,8 @@ void msix_reset(struct msix *m)
 
 void msix_init(struct msix *m, struct pci_function *f, unsigned bar, unsigned count)
 {
-    struct bus_region region = {.name = "msix", .length = BAR_LENGTH, .ops = &ops, .device = m};
+    struct bus_region region = {
+        .name = "msix", .length = BAR_LENGTH, .ops = &ops, .device = m, .lock = f->lock};
     uint8_t body[10] = {
         [0] = (uint8_t)(count - 1), [2] = (uint8_t)bar, [6] = (uint8_t)bar, [7] = PENDING >> 8};
     static const uint8_t writable[10] = {[1] = (CONTROL_ENABLE | CONTROL_MASK) >> 8};

@@ -83,7 +83,6 @@ void pci_bar_add(struct pci_function *f, unsigned index, enum pci_bar_kind kind,
     assert(index + size / 4 <= PCI_BARS && f->bars[index].kind == PCI_BAR_NONE);
     assert(length > BAR_FLAGS && !(length & (length - 1)) && (size == 8 || length <= (uint64_t)1 << 31));
     f->bars[index] = (struct pci_bar){.region = *region, .kind = kind};
-    f->bars[index].region.lock = f->lock;
     put(f->fixed, offset, size, size == 8 ? BAR_64 | BAR_PREFETCHABLE : 0);
     put(f->writable, offset, size, ~(length - 1));
 }

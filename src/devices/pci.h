@@ -69,8 +69,8 @@ struct pci_function {
 void pci_function_init(struct pci_function *function, const struct pci_identity *identity,
                        const struct pci_ops *ops, pthread_mutex_t *lock);
 
-/* A BAR that shows `region`, which is copied and whose length is a power of two, 16 or more. The region's lock is the
- * function's. */
+/* A BAR that shows `region`, which is copied and whose length is a power of two, 16 or more. Its lock is the
+ * function's, or none if the device says that it is safe by itself. */
 void pci_bar_add(struct pci_function *function, unsigned index, enum pci_bar_kind kind,
                  const struct bus_region *region);
 

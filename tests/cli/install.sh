@@ -10,6 +10,7 @@ bin=$(dirname "$installed")
 prefix=$(dirname "$bin")
 is 'the program' bin "$(basename "$bin")"
 is 'its second name, for the kernel' guise "$(readlink "$bin/guise-binfmt")"
+is 'the process of the user-mode network' guise-net "$(basename "$(find "$prefix/libexec/guise" -perm -100 -type f)")"
 is 'the header' "$prefix/include/guise.h" "$(find "$prefix" -name guise.h)"
 try "$bin/guise" --version
 is 'it runs' 0 "$status"

@@ -73,7 +73,8 @@ static void device_init(struct device *d)
                                                  .class_code = 0x018000,
                                                  .revision = 1};
     static const uint8_t body[10] = {12, 1, 2, 3, 4, 5}, writable[10] = {[3] = 0x0f};
-    struct bus_region registers = {.name = "test", .length = REGISTERS, .ops = &device_ops, .device = d};
+    struct bus_region registers = {
+        .name = "test", .length = REGISTERS, .ops = &device_ops, .device = d, .lock = &d->lock};
     pthread_mutex_init(&d->lock, NULL);
     d->count = 0;
     pci_function_init(&d->function, &identity, &pci_ops, &d->lock);

@@ -148,7 +148,8 @@ static void function_init(struct board *b, unsigned i)
     static const struct bus_ops ops = {.access = function_access, .sizes = 15};
     static const struct pci_identity identity = {.vendor = 0x1af4, .device = 0x1042, .class_code = 0x018000};
     struct function *f = &b->functions[i];
-    struct bus_region region = {.name = "registers", .length = 0x1000000, .ops = &ops, .device = f};
+    struct bus_region region = {
+        .name = "registers", .length = 0x1000000, .ops = &ops, .device = f, .lock = &f->lock};
     pthread_mutex_init(&f->lock, NULL);
     pci_function_init(&f->function, &identity, NULL, &f->lock);
     pci_bar_add(&f->function, 4, PCI_BAR_64, &region);
