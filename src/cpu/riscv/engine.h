@@ -23,7 +23,7 @@ struct engine_options {
     struct jit_modes modes;
 };
 
-/* Measured: see docs/performance.md. */
+/* The threshold is measured (docs/performance.md). A loop is made when it has gone round about as long as making it takes. */
 #define ENGINE_DEFAULTS                                                  \
     {                                                                    \
         .kind = ENGINE_JIT, .threshold = 8, .max_insns = 64, .hot = 4096 \
