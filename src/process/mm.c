@@ -24,6 +24,7 @@
 #define MIN_STACK_GAP ((uint64_t)128 << 20)
 #define MAX_BRK_SLACK ((uint64_t)32 << 20)
 #define HUGE_PAGE     ((uint64_t)2 << 20)
+#define GUARD         ((uint64_t)2 << 30)
 
 /* ---- Life ---- */
 
@@ -42,17 +43,18 @@ static bool reserve_low(struct mm *mm)
     return got == want;
 }
 
-/* Where a sanitizer holds the low addresses, the guest's lie elsewhere. */
+/* Where a sanitizer holds the low addresses, the guest's lie elsewhere. Below them nothing is to be found: that is where small
+ * negative addresses lead. */
 static bool reserve_anywhere(struct mm *mm)
 {
-    void *got = reserve_at(0, mm->limit + HUGE_PAGE, 0);
+    void *got = reserve_at(0, GUARD + mm->limit + HUGE_PAGE, 0);
     if (got == MAP_FAILED)
         return false;
-    uint64_t start = (uint64_t)got;
-    mm->base = ALIGN_UP(start, HUGE_PAGE);
-    if (mm->base != start)
-        munmap(got, mm->base - start);
-    munmap((void *)(mm->base + mm->limit), start + HUGE_PAGE - mm->base);
+    uint64_t start = (uint64_t)got, guard = ALIGN_UP(start, HUGE_PAGE);
+    mm->base = guard + GUARD;
+    if (guard != start)
+        munmap(got, guard - start);
+    munmap((void *)(mm->base + mm->limit), start + HUGE_PAGE - guard);
     return true;
 }
 
@@ -172,7 +174,7 @@ void mm_free(struct mm *mm)
     if (!mm)
         return;
     if (mm->base)
-        munmap((void *)mm->base, mm->limit);
+        munmap((void *)(mm->base - GUARD), GUARD + mm->limit);
     else
         munmap((void *)mm->low, mm->limit - mm->low);
     regions_release(&mm->regions);

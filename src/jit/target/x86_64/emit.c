@@ -591,7 +591,7 @@ struct x86_test x86_test_prepare(struct jit_assembler *as, ir_ref condition, ir_
 {
     struct x86_test t = {.condition = X86_NE};
     const struct ir_ins *ins = ir_is_constant(condition) ? NULL : ir_at(as->ir, condition);
-    ir_ref negated;
+    ir_ref negated = 0;
     if (!ins || !may_fuse(as, condition, user)) {
         prepare_value_test(as, &t, condition);
     } else if (ins->op == IR_UNBOXED) {

@@ -107,7 +107,7 @@ static void emit_box(struct jit_assembler *as, ir_ref ref, const struct ir_ins *
 
 void x86_finish_cold(struct jit_assembler *as, unsigned reg, enum ir_op op, enum ir_type type)
 {
-    const struct ir_ins ins = {.type = type};
+    const struct ir_ins ins = {.type = type & 7u};
     if (type == IR_F32)
         box(as, reg);
     if (op == IR_BOX)
