@@ -9,6 +9,7 @@
 #define HOST_GUEST_THREAD_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,7 +17,7 @@ struct host_guest_thread {
     uint8_t *mapping;      /* NULL: none */
     uint64_t *return_base; /* the return stack's first word; some words above it are there too */
     stack_t outer;         /* the signal stack that was in use before */
-    int pid, tid;          /* of the thread that has entered */
+    _Atomic int pid, tid;  /* of the thread that has entered */
 };
 
 /* 0 or -errno. */
