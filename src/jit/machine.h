@@ -39,8 +39,8 @@ enum jit_reason {
 struct jit_fault {
     uint64_t integer[16]; /* numbered as the host's instructions number them */
     uint64_t fp[16];      /* low halves */
-    const void *pc;       /* NULL: no fault */
-    uint64_t address;     /* as the host told it: 0 when it did not know */
+    const void *pc;
+    uint64_t address; /* as the host told it: 0 when it did not know */
     int host_signal;
 };
 

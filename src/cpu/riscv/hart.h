@@ -90,8 +90,9 @@ struct hart {
     uint64_t
         jit_epoch; /* code epoch that `jit.jumps` and the return stack are of; 0: empty, UINT64_MAX: none */
     struct host_guest_thread host; /* an engine that translates: stacks */
-    struct jit_fault fault;        /* in translated code, under way to the dispatcher */
-    struct jit_state jit;          /* last: most of it is only touched when it is used */
+    struct jit_fault fault; /* in translated code, under way to the dispatcher; no signal: to stop there */
+    struct jit_state jit;   /* near the end: most of it is only touched when it is used */
+    const void *retried;    /* where single steps have met an atomic, or NULL */
 };
 
 /* Bits of `pending`. */

@@ -90,8 +90,8 @@ void jit_fault_exit(struct hart *hart)
         hart->exit.kind = EXIT_WRONG;
         return;
     }
-    hart->exit = (struct hart_exit){EXIT_FAULT, address, hart->fault.host_signal};
-    hart->fault.pc = NULL;
+    enum exit_kind kind = hart->fault.host_signal ? EXIT_FAULT : EXIT_PENDING;
+    hart->exit = (struct hart_exit){kind, address, hart->fault.host_signal};
 }
 
 static bool leave(struct hart *hart, enum exit_kind kind)
@@ -208,6 +208,28 @@ void jit_run(struct hart *hart)
 
 /* ---- For the host's signal handler ---- */
 
+/* Out of translated code by way of JIT_FAULT. */
+HOST_NO_TSAN static const void *recover_from(struct hart *hart, const void *pc, int host_signal,
+                                             uint64_t host_address, const void *ucontext)
+{
+    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
+    hart->fault.pc = pc;
+    hart->fault.address = host_address;
+    hart->fault.host_signal = host_signal;
+    return translator_thunks(code_translator(hart->code))->fault;
+}
+
+/* Single steps have come to an atomic that is a loop. If they come again, another hart has changed the word meanwhile, and may do so
+ * for ever: single steps take a thousand times as long as the other's loop. */
+HOST_NO_TSAN static bool is_stuck(struct hart *hart, const void *pc)
+{
+    if (!jit_is_retried(pc))
+        return false;
+    bool again = hart->retried == pc;
+    hart->retried = pc;
+    return again;
+}
+
 /* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
 HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
 {
@@ -216,6 +238,10 @@ HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
     bool inside = translator && translator_holds(translator, pc);
     if (inside)
         out = translator_way_out(translator, pc, &hart->jit.value);
+    if (inside && !out && is_stuck(hart, pc))
+        out = recover_from(hart, pc, 0, 0, ucontext);
+    if (!inside || out)
+        hart->retried = NULL;
     if (out)
         host_context_set_pc(ucontext, out);
     host_context_set_step(ucontext, inside && !out);
@@ -231,14 +257,10 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
         host_context_set_pc(ucontext, translator_thunks(translator)->buried);
         return true;
     }
-    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
-    if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP])) {
+    const void *out = recover_from(hart, pc, host_signal, host_address, ucontext);
+    if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP]))
         host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */
-        return true;
-    }
-    hart->fault.pc = pc;
-    hart->fault.address = host_address;
-    hart->fault.host_signal = host_signal;
-    host_context_set_pc(ucontext, translator_thunks(translator)->fault);
+    else
+        host_context_set_pc(ucontext, out);
     return true;
 }
