@@ -242,6 +242,8 @@ int process_exec(const struct process_config *config, struct guise_error *err)
         return error_set(err, GUISE_E_NOMEM, "no memory for a process");
     /* The monitor's threads seldom need memory at the same time: an arena for each would cost more than it gives. */
     mallopt(M_ARENA_MAX, 1);
+    /* Large tables of which little is used: what the kernel has cleared, calloc() does not touch. */
+    mallopt(M_MMAP_THRESHOLD, 32 << 10);
     p->config = config;
     p->sysroot_fd = -1;
     p->start_ns = now_ns();
