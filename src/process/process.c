@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "cpu/riscv/code.h"
+#include "host/clock.h"
 #include "host/fd.h"
 #include "host/signal.h"
 #include "process/elf.h"
@@ -247,6 +248,7 @@ int process_exec(const struct process_config *config, struct guise_error *err)
     p->config = config;
     p->sysroot_fd = -1;
     p->start_ns = now_ns();
+    p->start_ticks = host_ticks();
     p->several = config->report_is_shared;
     pthread_mutex_init(&p->lock, NULL);
     signal_start_process(p); /* a fault while the program is loaded is that of its file */

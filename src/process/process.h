@@ -100,10 +100,10 @@ struct process {
     uint64_t auxv[64]; /* as given to the program */
     size_t auxv_words;
     uint64_t vdso_base, vdso_sigreturn; /* guest addresses */
-    uint64_t start_ns;                  /* CLOCK_MONOTONIC at the start */
+    uint64_t start_ns, start_ticks;     /* CLOCK_MONOTONIC and host_ticks() at the start */
     _Atomic uint64_t syscalls;          /* of threads that have ended */
     struct process_counts {             /* of the harts of threads that have ended */
-        _Atomic uint64_t retired, exits[ENGINE_EXIT_COUNT];
+        _Atomic uint64_t retired, exits[ENGINE_EXIT_COUNT], tier_ticks[ENGINE_TIER_COUNT];
     } counts;
     struct sigaction
         inherited_actions[3]; /* the host's for SIGSEGV, SIGBUS, SIGTRAP, before the monitor took them */

@@ -19,6 +19,7 @@ struct engine_options {
     unsigned threshold; /* times that code is interpreted before it is translated */
     unsigned max_insns; /* guest instructions of a unit */
     unsigned hot;       /* times that a way back is gone before the loop is translated as one; 0: never */
+    bool timed;         /* harts take the time of their tiers */
     size_t cache_bytes; /* memory for translated code; 0: the default */
     struct jit_modes modes;
 };

@@ -57,6 +57,9 @@ enum engine_exit {
     ENGINE_EXIT_COUNT
 };
 
+/* What the time of a hart goes by in, for --stats. */
+enum engine_tier { ENGINE_TIER_INTERPRETER, ENGINE_TIER_TRANSLATED, ENGINE_TIER_COUNT };
+
 /* Integer register 32 is where writes to x0 go: the predecoder redirects them, so no instruction tests for x0. */
 enum { HART_X_SINK = 32 };
 
@@ -92,7 +95,8 @@ struct hart {
     struct host_guest_thread host; /* an engine that translates: stacks */
     struct jit_fault fault; /* in translated code, under way to the dispatcher; no signal: to stop there */
     struct jit_state jit;   /* near the end: most of it is only touched when it is used */
-    const void *retried;    /* where single steps have met an atomic, or NULL */
+    uint64_t tier_ticks[ENGINE_TIER_COUNT]; /* engine_options.timed: host_ticks() */
+    const void *retried;                    /* where single steps have met an atomic, or NULL */
 };
 
 /* Bits of `pending`. */

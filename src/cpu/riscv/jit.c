@@ -14,6 +14,7 @@
 #include "cpu/riscv/record.h"
 #include "cpu/riscv/translate.h"
 #include "host/atomic.h"
+#include "host/clock.h"
 #include "host/signal.h"
 
 #include <stdio.h>
@@ -39,12 +40,26 @@ static void start_afresh(struct hart *hart, const struct jit_thunks *thunks)
     hart->jit_epoch = atomic_load_explicit(&hart->epoch, memory_order_relaxed);
 }
 
+/* When a tier is entered, and on the way out of it. */
+static uint64_t tier_start(const struct hart *hart)
+{
+    return unlikely(code_engine(hart->code)->timed) ? host_ticks() : 0;
+}
+
+static void tier_end(struct hart *hart, enum engine_tier tier, uint64_t start)
+{
+    if (unlikely(start))
+        hart->tier_ticks[tier] += host_ticks() - start;
+}
+
 unsigned jit_enter(struct hart *hart, const void *entry)
 {
     const struct jit_thunks *thunks = translator_thunks(code_translator(hart->code));
     if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
         start_afresh(hart, thunks);
+    uint64_t start = tier_start(hart);
     unsigned reason = thunks->enter(&hart->x[LIFT_BIAS], entry);
+    tier_end(hart, ENGINE_TIER_TRANSLATED, start);
     hart->exits[MIN(reason, ENGINE_EXIT_HOT)]++;
     return reason;
 }
@@ -103,7 +118,9 @@ static bool leave(struct hart *hart, enum exit_kind kind)
 /* Goes on in the interpreter, at the cell or at the hart's pc, and returns the unit that is not cold. NULL: the engine is left. */
 static const struct unit *interpret(struct hart *hart, const union cell *cell)
 {
+    uint64_t start = tier_start(hart);
     const struct unit *unit = interp_go(hart, cell);
+    tier_end(hart, ENGINE_TIER_INTERPRETER, start);
     if (unit)
         hart->exits[ENGINE_EXIT_COLD]++;
     return unit;
