@@ -296,6 +296,16 @@ static void test_verifier(void **state)
         {"br r0 -> return check a0\n" GO, "has a condition"},
         {"br -> go 1\n" GO, "missing"},
         {"exit -> call 1 return 2 check fa0\n", "cannot hold a return address"},
+        {"loop\nloop\n" GO, "a second loop"},
+        {"set a0, r1\nloop\n" GO, "set before the loop"},
+        {"r6 i64 add r0, r1\nloop\nset a0, r6\n" GO, "made before the loop"},
+        {"r6 i64 get t0\nloop\nset a0, r6\n" GO, "made before the loop"},
+        {"r6 i64 get t0\nr7 pair r0, r6\nloop\nr9 i64 select r0, r7\n" GO, "made before the loop"},
+        {"br r0 -> go 0x10000\nloop\n" GO, "back before the loop"},
+        {"poll -> go 1\n" GO, "a poll outside of a loop"},
+        {"poll -> go 1\nloop\n" GO, "a poll outside of a loop"},
+        {"loop\npoll -> go 1\npoll -> go 1\n" GO, "a second poll"},
+        {"loop\npoll -> stop 1 1\n" GO, "a poll goes on at a pc"},
     };
     struct ir *ir = new_ir();
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -339,6 +349,7 @@ static void test_verifier_links(void **state)
     BREAK(ir->ins[7].type = 5, "type is unknown");
     BREAK(ir->ins[7].b = 7, "no such constant");
     BREAK(ir->ins[0].op = IR_NOP, "pinned slots");
+    BREAK(ir->loop = true; ir->ins[6].op = ir->ins[8].op = IR_NOP, "the loop is missing");
     BREAK(ir->count = 0, "empty");
     free(ir);
 }
