@@ -141,10 +141,14 @@ HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 HOST_NO_TSAN static void on_trap(int number, siginfo_t *info, void *ucontext)
 {
     struct thread *t = current;
-    if (!engine_owns_trap(info, ucontext))
+    if (!engine_owns_trap(info, ucontext)) {
         on_signal(number, info, ucontext);
-    else if (t)
+    } else if (t) {
         engine_interrupt(&t->hart, ucontext);
+        if (host_context_at_call(
+                ucontext)) /* it is made again: the request to stop may have been answered before */
+            hart_kick(&t->hart);
+    }
 }
 
 /* ---- Dispositions and masks at the host ---- */
@@ -164,13 +168,11 @@ static void mirror_action(int number, const struct guest_sigaction *action)
 
 static void install_monitor_handlers(void)
 {
-    const struct host_sigaction fault = {
-        .handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
-    const struct host_sigaction trap = {
-        .handler = (uint64_t)on_trap, .flags = SA_ONSTACK | SA_RESTART, .mask = UINT64_MAX};
-    host_sigaction(SIGSEGV, &fault, NULL);
-    host_sigaction(SIGBUS, &fault, NULL);
-    host_sigaction(SIGTRAP, &trap, NULL);
+    struct host_sigaction action = {.handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
+    host_sigaction(SIGSEGV, &action, NULL);
+    host_sigaction(SIGBUS, &action, NULL);
+    action.handler = (uint64_t)on_trap;
+    host_sigaction(SIGTRAP, &action, NULL);
 }
 
 void signal_block_guest(void)

@@ -157,6 +157,32 @@ static void test_senders(void)
     EQ("si_code", last_code, SI_USER);
 }
 
+/* Another process sends it while a read sleeps. */
+static void test_sleeper(int number, int flags)
+{
+    int ends[2];
+    char byte = 0;
+    pid_t parent = getpid();
+    MUST(pipe(ends));
+    handle(number, on_signal, flags);
+    count = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(100000);
+        kill(parent, number);
+        usleep(100000);
+        _exit(write(ends[1], "x", 1) != 1);
+    }
+    errno = 0;
+    ssize_t got = read(ends[0], &byte, 1);
+    say("a read that signal %d stops, flags %#x: %zd %s", number, (unsigned)flags, got, errno_name(errno));
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    EQ("one signal", count, 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void hit_blocked(void)
 {
     mask(SIG_BLOCK, SIGSEGV);
@@ -249,6 +275,8 @@ int main(int argc, char **argv)
         test_wait("pselect", wait_with_pselect, numbers[i]);
         test_wait("epoll_pwait", wait_with_epoll, numbers[i]);
         test_wait("sigsuspend", wait_with_suspend, numbers[i]);
+        test_sleeper(numbers[i], 0);
+        test_sleeper(numbers[i], SA_RESTART);
     }
     test_wait_blocked();
     test_wait_info();
