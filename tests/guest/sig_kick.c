@@ -45,5 +45,12 @@ int main(void)
     child = kick_later(-1);
     EQ("a wait with a timeout", poll(NULL, 0, 200), 0);
     end_of(child);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTRAP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    child = kick_later(-1);
+    ERR("a wait for the guest's own", sigtimedwait(&set, NULL, &(struct timespec){0, 200000000}), EAGAIN);
+    end_of(child);
     return test_end();
 }
