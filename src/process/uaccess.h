@@ -16,7 +16,7 @@ static inline bool guest_range_ok(const struct thread *t, uint64_t gva, uint64_t
 
 /* The host pointer for a range that the host's kernel will check: it must never fall on the monitor, so a range that
  * is not the guest's becomes a non-canonical address, for which every kernel answers EFAULT. NULL stays NULL. The
- * kernel may write there as long as it likes: the pages keep the guest's own rights from now on (mm_guard.c). */
+ * kernel may write there as long as it likes: the pages keep the guest's own rights as long as they are mapped (mm_guard.c). */
 static inline void *guest_pointer(const struct thread *t, uint64_t gva, uint64_t size)
 {
     const struct mm_span *wx = mm_wx_span(t->process->mm);

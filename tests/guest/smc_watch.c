@@ -257,6 +257,33 @@ static void test_kernel(const char *what, fill_fn *fill, bool datagram)
     munmap(target, 2 * PAGE);
 }
 
+/* That a system call has written to an address is forgotten with the memory that was there. */
+static void test_filled_before(void)
+{
+    uint32_t text[2];
+    bool right = true;
+    target = pages(2);
+    put(text, 1);
+    MUST(write(tube[1], text, sizeof text));
+    MUST(read(tube[0], target, sizeof text));
+    MUST(munmap(target, PAGE));
+    MUST(mmap(target, PAGE, RWX, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == target ? 0 : -1);
+    for (int i = 0; i < ROUNDS; i++) {
+        put(target, i);
+        right &= returns(target, i);
+    }
+    OK("code is patched without a fence where another mapping was read into", right);
+    MUST(write(tube[1], text, sizeof text));
+    MUST(read(tube[0], target, sizeof text));
+    MUST(mremap(target + WORDS, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target ? 0 : -1);
+    for (int i = 0; i < ROUNDS; i++) {
+        put(target, i);
+        right &= returns(target, i);
+    }
+    OK("or where that was moved to", right);
+    munmap(target, PAGE);
+}
+
 static void *read_late(void *argument)
 {
     return (void *)read(tube[0], argument, 2 * sizeof(uint32_t));
@@ -517,5 +544,6 @@ int main(void)
     test_kernel("recvmsg()", by_recvmsg, true);
     test_kernel("process_vm_writev()", by_vm_write, false);
     test_kernel("process_vm_readv()", by_vm_read, false);
+    test_filled_before();
     return test_end();
 }
