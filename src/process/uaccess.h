@@ -28,6 +28,14 @@ static inline void *guest_pointer(const struct thread *t, uint64_t gva, uint64_t
     return (void *)(guest_range_ok(t, gva, size) ? t->hart.mem_base + gva : (uint64_t)1 << 63);
 }
 
+/* The same for what the kernel measures itself, from the start on: only that must be the guest's, what lies above is not
+ * accessible. */
+static inline void *guest_pointer_up_to(const struct thread *t, uint64_t gva, uint64_t most)
+{
+    bool inside = guest_range_ok(t, gva, 1);
+    return guest_pointer(t, gva, inside ? MIN(most, t->hart.mem_limit - gva) : 1);
+}
+
 static inline int copy_from_guest(const struct thread *t, void *to, uint64_t gva, size_t size)
 {
     if (!guest_range_ok(t, gva, size))
