@@ -72,7 +72,7 @@ struct hart {
         host_rm; /* the RISC-V mode that the host's FPU is set to; HART_RM_NONE when frm has no host mode */
     uint32_t fflags; /* flags raised in software; the host FPU's sticky flags are added when they are read */
     uint32_t fflags_upper;    /* 0: for the translator both are one slot of 8 bytes */
-    _Atomic uint32_t pending; /* nonzero: leave the engine at the next back edge or indirect jump */
+    _Atomic uint32_t pending; /* nonzero: leave the engine; the interpreter looks at taken branches */
     uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
     uint64_t reserve_value;
     uint64_t instret;         /* instructions retired, exact at exits */
@@ -140,7 +140,7 @@ void hart_set_fcsr(struct hart *hart, uint32_t fcsr);
  * and engine_kick() for other threads. */
 HOST_NO_TSAN static inline void hart_kick(struct hart *hart)
 {
-    atomic_store_explicit(&hart->pending, 1, memory_order_release);
+    atomic_store_explicit(&hart->pending, HART_PENDING_KICK, memory_order_release);
 }
 
 /* The interpreter alone; see engine.h. */
