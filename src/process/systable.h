@@ -99,7 +99,7 @@ enum arg_class {
 #define ARG_CLASS(arg)      ((arg) >> 8 & 0xf)
 #define ARG_INDEX(arg)      ((arg) >> 12 & 0x7)
 #define ARG_SIZE(arg)       ((arg) >> 16)
-#define ARG_IS_POINTER(arg) (ARG_CLASS(arg) >= CLASS_FIXED)
+#define ARG_IS_POINTER(arg) (ARG_CLASS(arg) >= CLASS_MEASURED)
 #define ARG_IS_FD(arg)      (ARG_CLASS(arg) == CLASS_FD)
 
 /* The words of syscalls.def. Values: */
