@@ -125,8 +125,10 @@ static void put_atomic(struct stream *s)
 {
     static const uint16_t rows[] = {RV_AMOADD_D, RV_AMOSWAP_W, RV_AMOXOR_D, RV_AMOOR_W, RV_AMOAND_D,
                                     RV_AMOMAX_W, RV_AMOMINU_D, RV_LR_D,     RV_SC_D,    RV_LR_W};
-    put(s, encode((struct rv_insn){
-               .op = PICK(s->m, rows), .rd = free_register(s), .rs1 = X_ALIGNED, .rs2 = any_register(s)}));
+    struct rv_insn insn = {
+        .op = PICK(s->m, rows), .rd = free_register(s), .rs1 = X_ALIGNED, .rs2 = any_register(s)};
+    if (!s->m->limits->row[insn.op])
+        put(s, encode(insn));
 }
 
 /* Jumps over the next instruction: a conditional branch, a jump, or one by way of a register. */
