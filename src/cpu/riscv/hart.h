@@ -19,6 +19,7 @@
 struct unit_chunk;
 struct code;
 struct lockstep;
+struct tlb_entry;
 union cell;
 struct jump_entry;
 
@@ -32,6 +33,7 @@ enum exit_kind {
     EXIT_FETCH,      /* no executable instruction at `address`; pc is where execution wanted to go on */
     EXIT_FAULT,      /* a load, store or atomic could not reach `address`; pc is the instruction */
     EXIT_MISALIGNED, /* an atomic's address is not aligned; pc is the instruction */
+    EXIT_WFI,        /* a computer's hart: nothing to do before an interrupt; pc is behind the WFI */
     EXIT_WRONG,      /* the engine is at fault, and has said on standard error how */
 };
 
@@ -75,9 +77,14 @@ struct hart {
     _Atomic uint32_t pending; /* nonzero: leave the engine; the interpreter looks at taken branches */
     uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
     uint64_t reserve_value;
-    uint64_t instret;         /* instructions retired, exact at exits */
-    uint64_t mem_base;        /* hva of gva 0 */
-    uint64_t mem_limit;       /* guest addresses are below this */
+    uint64_t instret;   /* instructions retired, exact at exits */
+    uint64_t mem_base;  /* hva of gva 0 */
+    uint64_t mem_limit; /* guest addresses are below this */
+    /* A computer's hart (system.h): the array of its current data context; an id of what gvas of code lead to, a new one whenever
+     * that may have changed; gva - gpa of the page that it executes, for units are found by gpa. */
+    struct tlb_entry *tlb;
+    uint64_t context;
+    uint64_t bias;
     struct code *code;        /* borrows: predecoded code of this address space */
     struct jump_entry *jumps; /* owned: where indirect jumps went */
     uint64_t jumps_epoch;     /* code epoch that `jumps` is of */
