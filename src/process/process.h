@@ -142,8 +142,8 @@ struct thread {
     uint64_t saved_sigmask; /* to be restored after sigsuspend, ppoll, ... when restore_sigmask */
     bool restore_sigmask;
     struct guest_stack altstack;
-    uint64_t clear_child_tid; /* gva or 0 */
-    uint64_t robust_list;     /* gva or 0 */
+    uint64_t clear_child_tid;     /* gva or 0 */
+    uint64_t robust_list;         /* gva or 0 */
     struct signal_queue *signals; /* owned; signal.c */
     enum interruption interrupted;
     uint64_t syscall_number; /* being served */

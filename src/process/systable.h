@@ -84,12 +84,12 @@ enum name_table {
 enum arg_class {
     CLASS_VALUE,
     CLASS_FD,
+    CLASS_MEASURED,  /* pointer to as much as the kernel finds it to be, `size` bytes at most */
     CLASS_FIXED,     /* pointer to `size` bytes */
     CLASS_COUNTED,   /* pointer to as many elements of `size` bytes as argument `index` says */
     CLASS_COUNTED32, /* the same, the count is 32 bits wide */
     CLASS_BITS,      /* pointer to a bit set of as many bits as argument `index` says */
     CLASS_MESSAGE,   /* pointer to a long and as many bytes as argument `index` says */
-    CLASS_MEASURED,  /* pointer to as much as the kernel finds it to be, `size` bytes at most */
 };
 
 #define ARG(print, class, index, size) \
@@ -99,7 +99,7 @@ enum arg_class {
 #define ARG_CLASS(arg)      ((arg) >> 8 & 0xf)
 #define ARG_INDEX(arg)      ((arg) >> 12 & 0x7)
 #define ARG_SIZE(arg)       ((arg) >> 16)
-#define ARG_IS_POINTER(arg) (ARG_CLASS(arg) >= CLASS_FIXED)
+#define ARG_IS_POINTER(arg) (ARG_CLASS(arg) >= CLASS_MEASURED)
 #define ARG_IS_FD(arg)      (ARG_CLASS(arg) == CLASS_FD)
 
 /* The words of syscalls.def. Values: */

@@ -1,12 +1,20 @@
-/* Calls each loop that `loops` (the script beside this) has made, and prints a hash of what it leaves. */
+/* Calls each loop that `loops` (the script beside this) has made, and prints a hash of what it leaves, or of what it had where it
+ * faulted, at the end of its memory. With an argument, signals arrive all the time. */
 #include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <ucontext.h>
 
-enum { INTEGERS = 22, FLOATS = 32, WORDS = 64 };
+enum { INTEGERS = 22, FLOATS = 32, WORDS = 64, PAGE = 4096 };
 
 struct registers {
     uint64_t x[INTEGERS], f[FLOATS], fcsr, rounds_left;
+    uint64_t pc; /* of a fault */
 };
 
 extern void *const loops[];
@@ -72,22 +80,78 @@ static uint64_t hash(uint64_t sum, const void *words, size_t size)
     return sum;
 }
 
-int main(void)
+static sigjmp_buf out;
+static struct registers *faulted;
+
+static void on_fault(int number, siginfo_t *info, void *context)
 {
-    static const long rounds[] = {3, 11, 40, 97, 97, 97};
-    for (unsigned number = 0; loops[number]; number++)
-        for (unsigned i = 0; i < sizeof rounds / sizeof rounds[0]; i++) {
-            struct registers registers = {0};
-            uint64_t memory[WORDS];
-            for (unsigned k = 0; k < INTEGERS; k++)
-                registers.x[k] = integer();
-            for (unsigned k = 0; k < FLOATS; k++)
-                registers.f[k] = floating();
-            for (unsigned k = 0; k < WORDS; k++)
-                memory[k] = i % 2 && k % 2 ? integer() : floating();
-            run(loops[number], &registers, memory, rounds[i]);
-            printf("loop %u, %ld rounds: %016" PRIx64 ", %" PRIu64 " left\n", number, rounds[i],
-                   hash(hash(0, &registers, sizeof registers), memory, sizeof memory), registers.rounds_left);
-        }
-    return 0;
+    static const unsigned char order[INTEGERS] = {5,  6,  7,  28, 29, 30, 31, 11, 12, 13, 14,
+                                                  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25};
+    const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+    (void)number, (void)info;
+    for (unsigned i = 0; i < INTEGERS; i++)
+        faulted->x[i] = machine->__gregs[order[i]];
+    memcpy(faulted->f, machine->__fpregs.__d.__f, sizeof faulted->f);
+    faulted->fcsr = machine->__fpregs.__d.__fcsr;
+    faulted->rounds_left = machine->__gregs[27];
+    faulted->pc = machine->__gregs[0];
+    siglongjmp(out, 1);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static void prepare(bool storm)
+{
+    sigaction(SIGSEGV, &(struct sigaction){.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, NULL);
+    signal(SIGALRM, on_alarm);
+    if (storm)
+        setitimer(ITIMER_REAL, &(struct itimerval){{0, 300}, {0, 300}}, NULL);
+}
+
+/* Two pages, of which the second cannot be accessed. */
+static uint64_t *map_memory(void)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    char *memory = mmap((void *)0x20000000, 2 * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory + PAGE, PAGE, PROT_NONE))
+        return NULL;
+    return (uint64_t *)(memory + PAGE);
+}
+
+/* `missing`: words of its memory that are not there. */
+static void try_loop(unsigned number, long rounds, uint64_t *end, unsigned missing)
+{
+    struct registers registers = {0};
+    uint64_t *memory = end - WORDS + missing;
+    for (unsigned k = 0; k < INTEGERS; k++)
+        registers.x[k] = integer();
+    for (unsigned k = 0; k < FLOATS; k++)
+        registers.f[k] = floating();
+    for (unsigned k = 0; k < WORDS - missing; k++)
+        memory[k] = missing || (rounds % 2 && k % 2) ? integer() : floating();
+    faulted = &registers;
+    if (sigsetjmp(out, 1) == 0)
+        run(loops[number], &registers, memory, rounds);
+    __asm__ volatile("fscsr zero");
+    uint64_t sum = hash(hash(0, &registers, sizeof registers), memory, (WORDS - missing) * sizeof *memory);
+    printf("loop %u, %ld rounds: %016" PRIx64 ", %" PRIu64 " left%s\n", number, rounds, sum,
+           registers.rounds_left, registers.pc ? ", a fault" : "");
+}
+
+int main(int argc, char **argv)
+{
+    static const long rounds[] = {3, 11, 40, 97};
+    uint64_t *end = map_memory();
+    (void)argv;
+    prepare(argc > 1);
+    for (unsigned number = 0; end && loops[number]; number++) {
+        for (unsigned i = 0; i < sizeof rounds / sizeof rounds[0]; i++)
+            try_loop(number, rounds[i], end, 0);
+        try_loop(number, 90, end, 1 + number % 24);
+        try_loop(number, 90, end, 0);
+    }
+    return !end;
 }
