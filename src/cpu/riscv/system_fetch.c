@@ -41,7 +41,7 @@ int system_fetch_init(struct system_hart *h)
 void system_fetch_release(struct system_hart *h)
 {
     if (h->single)
-        unit_chunks_free(h->single->chunk);
+        free(h->single->chunk);
     free(h->single);
 }
 
