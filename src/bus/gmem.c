@@ -15,10 +15,21 @@ void gmem_init(struct gmem *m)
     *m = (struct gmem){.count = 0};
 }
 
+/* The bytes of the pages, and behind them, with a cache line of its own, the count. */
+static size_t marks_offset(uint64_t length)
+{
+    return ALIGN_UP(length / GMEM_PAGE, (uint64_t)64);
+}
+
+static size_t dirty_bytes(uint64_t length)
+{
+    return marks_offset(length) + sizeof(uint64_t);
+}
+
 static void block_release(struct gmem_block *b)
 {
     if (b->dirty)
-        munmap((void *)b->dirty, b->length / GMEM_PAGE);
+        munmap((void *)b->dirty, dirty_bytes(b->length));
     if (b->host)
         munmap(b->host, b->length);
     if (b->fd >= 0)
@@ -60,9 +71,10 @@ static int block_map(struct gmem_block *b)
     if (b->fd < 0)
         return b->fd;
     b->host = map(b->length, MAP_SHARED, b->fd);
-    b->dirty = map(b->length / GMEM_PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    b->dirty = map(dirty_bytes(b->length), MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!b->host || !b->dirty)
         return -errno;
+    b->marks = (_Atomic uint64_t *)(b->dirty + marks_offset(b->length));
     madvise(b->host, b->length, MADV_HUGEPAGE);
     return 0;
 }
@@ -127,6 +139,7 @@ static void block_mark(const struct gmem_block *b, uint64_t offset, uint64_t len
         return;
     for (uint64_t page = offset / GMEM_PAGE; page <= (offset + length - 1) / GMEM_PAGE; page++)
         atomic_store_explicit(&b->dirty[page], 0xff, memory_order_release);
+    atomic_fetch_add_explicit(b->marks, 1, memory_order_release);
 }
 
 void *gmem_slice(const struct gmem *m, uint64_t gpa, uint64_t length, enum gmem_use use)

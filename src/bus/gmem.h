@@ -39,10 +39,11 @@ enum gmem_watcher {
 };
 
 struct gmem_block {
-    uint64_t base, length;  /* gpa and bytes, multiples of GMEM_PAGE */
-    uint8_t *host;          /* hva of `base` */
-    _Atomic uint8_t *dirty; /* a byte a page */
-    int fd;                 /* the memfd; owned */
+    uint64_t base, length;   /* gpa and bytes, multiples of GMEM_PAGE */
+    uint8_t *host;           /* hva of `base` */
+    _Atomic uint8_t *dirty;  /* a byte a page */
+    _Atomic uint64_t *marks; /* grows after each time that pages were marked by the functions below */
+    int fd;                  /* the memfd; owned */
     enum gmem_kind kind;
 };
 

@@ -729,9 +729,10 @@ void code_together(struct code *code)
 /* ---- Change ---- */
 
 /* Hashes of the pages in which a unit may start that overlaps the range: [*first, *last]. */
-static void pages_of(uint64_t start, uint64_t end, uint64_t *first, uint64_t *last)
+static void pages_of(const struct code *code, uint64_t start, uint64_t end, uint64_t *first, uint64_t *last)
 {
-    *first = (start > UNIT_BYTES ? start - UNIT_BYTES : 0) >> PAGE_SHIFT;
+    uint64_t reach = code->ops->host ? 0 : UNIT_BYTES; /* paged code does not leave its page */
+    *first = (start > reach ? start - reach : 0) >> PAGE_SHIFT;
     *last = (end - 1) >> PAGE_SHIFT;
     if (*last - *first >= PAGE_HASH_COUNT) {
         *first = 0;
@@ -742,7 +743,7 @@ static void pages_of(uint64_t start, uint64_t end, uint64_t *first, uint64_t *la
 static void kill_range(struct code *code, bool changeable, uint64_t start, uint64_t end)
 {
     uint64_t first, last;
-    pages_of(start, end, &first, &last);
+    pages_of(code, start, end, &first, &last);
     for (uint64_t page = first; page <= last; page++)
         kill_in_list(code, page_list(code, changeable, page), start, end);
     if (code->translator)
@@ -776,7 +777,7 @@ enum watch_state code_compare(struct code *code, uint64_t start, uint64_t end)
 {
     uint64_t first, last;
     enum watch_state state = WATCH_EMPTY;
-    pages_of(start, end, &first, &last);
+    pages_of(code, start, end, &first, &last);
     for (uint64_t page = first; page <= last; page++) {
         enum watch_state list = compare_in_list(code, page_list(code, true, page), start, end);
         state = MAX(state, list);

@@ -30,8 +30,10 @@ struct code_ops {
      * write to the page, protected or not. */
     bool (*protect)(void *context, uint64_t page);
     bool (*unprotect)(void *context, uint64_t page, uint64_t *start, uint64_t *end);
-    /* Optional: was a protected page written to in a way that does not fault? Each write is told once. */
+    /* Optional, both: was a protected page written to in a way that does not fault? Each write is told once. Can that
+     * be so of any page since this was last asked? */
     bool (*written)(void *context, uint64_t page);
+    bool (*any_written)(void *context);
     /* Optional: protect() refuses for a while only, and this tells, one after the other, the pages with which it is over;
      * UINT64_MAX when there is no other. */
     uint64_t (*settled)(void *context);

@@ -21,8 +21,8 @@
 
 enum { PAGE_CODE = 1, PAGE_WRITTEN = 2 };
 
-/* Pages that wait for a sweep: one costs about as much as comparing the code of so many pages a few times. */
-enum { SWEEP_PAGES = 16 };
+/* A sweep costs each hart about as much as comparing the code of so many pages. */
+enum { SWEEP_COST = 24 };
 
 /* ---- Pages ---- */
 
@@ -159,6 +159,17 @@ static bool written(void *context, uint64_t page)
            atomic_fetch_and(dirty, (uint8_t)~GMEM_WATCH_CODE);
 }
 
+static bool any_written(void *context)
+{
+    struct system *s = context;
+    const struct gmem *memory = s->config.memory;
+    uint64_t marks = 0, before = s->marks;
+    for (unsigned i = 0; i < memory->count; i++)
+        marks += atomic_load_explicit(memory->blocks[i].marks, memory_order_acquire);
+    s->marks = marks;
+    return marks != before;
+}
+
 /* ---- Sweeps ---- */
 
 void system_code_sweep(struct system_hart *h)
@@ -174,6 +185,7 @@ static void begin_sweep(struct system *s)
     struct system_pages none = s->sweeping;
     s->sweeping = s->refused;
     s->refused = none;
+    s->compared = 0;
     atomic_fetch_add(&s->sweep, 1);
     for (unsigned i = 0; i < s->config.harts; i++) {
         atomic_fetch_or(&s->harts[i]->wants, SYSTEM_WANT_SWEEP);
@@ -194,10 +206,12 @@ static bool is_swept(const struct system *s)
 static uint64_t settled(void *context)
 {
     struct system *s = context;
-    if (!s->sweeping.count && s->refused.count >= SWEEP_PAGES)
+    if (!s->sweeping.count && s->refused.count && s->compared > SWEEP_COST * s->config.harts)
         begin_sweep(s);
-    if (!s->sweeping.count || !is_swept(s))
+    if (!s->sweeping.count || !is_swept(s)) {
+        s->compared += s->refused.count;
         return UINT64_MAX;
+    }
     uint64_t page = s->sweeping.page[--s->sweeping.count];
     atomic_fetch_and(state_at(s, page), (uint8_t)~PAGE_WRITTEN);
     return page;
@@ -209,5 +223,6 @@ const struct code_ops system_code_ops = {
     .protect = protect,
     .unprotect = unprotect,
     .written = written,
+    .any_written = any_written,
     .settled = settled,
 };

@@ -34,6 +34,8 @@ struct system {
     /* Pages whose code cannot be watched before write tags are gone; the code's lock. */
     struct system_pages refused, sweeping;
     _Atomic uint64_t sweep; /* number of the last one */
+    uint64_t compared;      /* pages by fences for want of a sweep, since the last one; the code's lock */
+    uint64_t marks;         /* of the memory, when fences last looked at it; the code's lock */
 };
 
 /* What is between a hart and other threads. */

@@ -258,7 +258,9 @@ static void retry_settled(struct watch *w)
 /* Watched pages that were written to without a fault. */
 static void find_written(struct watch *w)
 {
-    for (unsigned i = 0; w->ops->written && i < WATCH_BUCKETS; i++)
+    if (!w->ops->written || !w->ops->any_written(w->context))
+        return;
+    for (unsigned i = 0; i < WATCH_BUCKETS; i++)
         for (struct watch_page *p = w->buckets[i]; p; p = p->next)
             if (p->watched && w->ops->written(w->context, p->number << PAGE_SHIFT))
                 unprotect(w, p->number);
