@@ -95,10 +95,15 @@ static struct tlb_code_context *find_code(struct tlb *t, const struct tlb_key *k
     return oldest;
 }
 
+static bool is_of(const struct tlb_key *have, const struct tlb_key *wanted)
+{
+    return same_kind(have, wanted) && have->satp == wanted->satp;
+}
+
 static void set_data(struct tlb *t, const struct tlb_key *key)
 {
     struct tlb_context **recent = &t->recent[key->mode | key->sum << 2 | key->mxr << 3];
-    if (!*recent || !serves(&(*recent)->key, (*recent)->local, key))
+    if (!*recent || !is_of(&(*recent)->key, key))
         *recent = find_data(t, key);
     t->data = *recent;
     t->data->key = *key;
@@ -107,8 +112,10 @@ static void set_data(struct tlb *t, const struct tlb_key *key)
 
 static void set_code(struct tlb *t, const struct tlb_key *key)
 {
-    if (!t->code || !serves(&t->code->key, t->code->local, key))
-        t->code = find_code(t, key);
+    struct tlb_code_context **recent = &t->recent_code[key->mode];
+    if (!*recent || !is_of(&(*recent)->key, key))
+        *recent = find_code(t, key);
+    t->code = *recent;
     t->code->key = *key;
     t->code->used = ++t->clock;
 }
@@ -283,7 +290,7 @@ void tlb_drop_all(struct tlb *t)
     for (struct tlb_code_context *c = t->codes; c < t->codes + TLB_CODE_CONTEXTS; c++)
         c->used = 0;
     memset(t->recent, 0, sizeof(t->recent));
-    t->code = NULL;
+    memset(t->recent_code, 0, sizeof(t->recent_code));
 }
 
 void tlb_slow_writes(struct tlb *t, bool (*is_slow)(void *context, uint64_t gpa), void *context)

@@ -90,11 +90,12 @@ struct tlb_code_context {
 enum { TLB_RECENT = 16 };
 
 struct tlb {
-    struct tlb_context *data;               /* current */
-    struct tlb_code_context *code;          /* current */
-    struct tlb_context *recent[TLB_RECENT]; /* by mode, SUM and MXR: the last one, or NULL */
-    struct tlb_context *contexts;           /* owned: TLB_CONTEXTS of them */
-    struct tlb_code_context *codes;         /* owned: TLB_CODE_CONTEXTS of them */
+    struct tlb_context *data;                /* current */
+    struct tlb_code_context *code;           /* current */
+    struct tlb_context *recent[TLB_RECENT];  /* by mode, SUM and MXR: the last one, or NULL */
+    struct tlb_code_context *recent_code[4]; /* by mode */
+    struct tlb_context *contexts;            /* owned: TLB_CONTEXTS of them */
+    struct tlb_code_context *codes;          /* owned: TLB_CODE_CONTEXTS of them */
     uint64_t clock, last_id;
 };
 
