@@ -1,6 +1,6 @@
 /* Both sides of a differential test of the privileged architecture.
  *
- *     sysdiff make PROFILE SEED >CASES     csr, timer, pages or pmp
+ *     sysdiff make PROFILE SEED >CASES     csr, timer, pages, pmp or streams
  *     sysdiff run IMAGE >RECORDS           what Guise makes of driver and cases
  *     sysdiff compare CASES OURS THEIRS    says where two runs differ; status 1 when they do
  *
@@ -18,7 +18,7 @@
 
 enum { MAX_REPORTS = 1000 };
 
-static const char *const profiles[PROFILE_COUNT] = {"csr", "timer", "pages", "pmp"};
+static const char *const profiles[PROFILE_COUNT] = {"csr", "timer", "pages", "pmp", "streams"};
 
 #define FIELD_NAME(name) #name,
 static const char *const fields[RECORD_COUNT] = {RECORD_FIELDS(FIELD_NAME)};
