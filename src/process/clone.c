@@ -199,6 +199,7 @@ static struct process *copy_process(struct process *p)
     pthread_mutex_unlock(&p->lock);
     pthread_mutex_init(&copy->lock, NULL);
     pthread_mutex_init(&copy->sighand.lock, NULL);
+    copy->sighand.held.set = 0;
     copy->threads = NULL;
     copy->thread_count = 0;
     copy->vforked = true;

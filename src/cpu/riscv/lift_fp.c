@@ -109,12 +109,14 @@ static bool is_quiet_comparison(struct lifter *l, const struct rv_insn *insn, st
            next[1].imm == RV_CSR_FFLAGS && next[1].rs1 == insn->rd;
 }
 
-/* Leaves when the operand is a NaN; looks at its bits, for the host's comparisons raise a flag for some. */
+/* Leaves when the operand is a NaN (to double precision each boxed single is one); looks at its bits, for the host's
+ * comparisons raise a flag for some. */
 static void require_ordered(struct lifter *l, enum ir_type type, ir_ref value)
 {
     bool single = type == IR_F32;
     const struct ir_ins *ins = ir_at(l->ir, value);
-    ir_ref bits = lift_op(l, IR_BITS, IR_I64, ins->op == IR_CANON || ins->op == IR_BOX ? ins->a : value, 0);
+    bool finished = (ins->op == IR_CANON || ins->op == IR_BOX) && ins->type == type;
+    ir_ref bits = lift_op(l, IR_BITS, IR_I64, finished ? ins->a : value, 0);
     ir_ref magnitude = lift_op_k(l, IR_SHL, single ? IR_I32 : IR_I64, bits, 1);
     uint64_t infinity = single ? UINT64_C(0xff) << 24 : UINT64_C(0x7ff) << 53;
     lift_guard(l, lift_op(l, IR_LTU, single ? IR_I32 : IR_I64, lift_constant(l, infinity), magnitude));

@@ -315,6 +315,8 @@ static bool execute(struct hart *hart, const void *entry)
     hart->lockstep->stop = LIFT_STOP_COUNT;
     if (reason == JIT_FAULT) {
         jit_fault_exit(hart);
+        if (hart->exit.kind == EXIT_PENDING)
+            hart->exit.kind = EXIT_NONE;
         return hart->exit.kind != EXIT_WRONG;
     }
     hart->pc = reason == JIT_LINK ? translator_link_pc(code_translator(hart->code), hart->jit.value)
