@@ -385,7 +385,8 @@ int guise_vm_boot(struct guise_vm *vm, enum guise_end *end, struct guise_error *
     if (vm->kind != GUISE_MACHINE)
         return error_set(err, GUISE_E_CONFIG, "this VM is no machine");
     pthread_sigmask(SIG_BLOCK, NULL, &b.before);
-    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, &b.pipe_before); /* of consoles that nobody reads */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN},
+              &b.pipe_before); /* of consoles that nobody reads */
     configure(&b);
     int r = boot_files(&b, err);
     if (r == 0)

@@ -90,3 +90,7 @@ echo guise >/etc/hostname
 echo "127.0.0.1 localhost guise" >/etc/hosts
 echo "/dev/vda / ext4 defaults 0 0" >/etc/fstab
 echo "nameserver 10.0.2.3" >/etc/resolv.conf
+
+# Nothing is to be brought up to date at the first start.
+journalctl --update-catalog
+touch /etc/.updated /var/.updated

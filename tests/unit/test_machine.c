@@ -409,7 +409,41 @@ static void resets_end_the_machine(void **state)
     assert_int_equal(f->machine->end, MACHINE_REBOOT);
 }
 
-/* The finisher writes its ends, by a program of three instructions on a hart of M-mode, as firmware has it. */
+static uint64_t random_argument(uint64_t *seed)
+{
+    static const uint64_t values[] = {0,          1,           2,
+                                      3,          64,          63,
+                                      HARTS,      UINT64_MAX,  UINT64_C(1) << 63,
+                                      LAYOUT_RAM, LAYOUT_UART, LAYOUT_RAM + 64 * MIB - 1,
+                                      0x80000000, 0x10000,     31,
+                                      4096};
+    *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+    uint64_t r = *seed >> 33;
+    return r % 8 ? values[r / 8 % ARRAY_SIZE(values)] : *seed;
+}
+
+/* Whatever a kernel passes is answered. Calls that sleep or end something are left out. */
+static void hostile_calls_are_answered(void **state)
+{
+    static const struct {
+        uint64_t extension, functions;
+    } calls[] = {{EID_BASE, 8}, {EID_TIME, 2}, {EID_IPI, 2}, {EID_RFENCE, 8}, {EID_PMU, 9}, {EID_DBCN, 4}};
+    struct fixture *f = *state;
+    uint64_t seed = 1;
+    make(f);
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned which = i % ARRAY_SIZE(calls);
+        uint64_t function = i / ARRAY_SIZE(calls) % calls[which].functions;
+        uint64_t a[4];
+        for (unsigned k = 0; k < ARRAY_SIZE(a); k++)
+            a[k] = random_argument(&seed);
+        long error = call(f, calls[which].extension, function, a[0], a[1], a[2], a[3], NULL);
+        assert_true(error <= 0 && error >= SBI_ERR_NO_SHMEM);
+    }
+    assert_int_equal(f->machine->end, MACHINE_RUNS);
+}
+
+/* Firmware of a few instructions, in M-mode on all harts, which switches the machine off by the finisher. */
 static void a_program_runs_and_ends_the_machine(void **state)
 {
     static const uint32_t program[] = {
@@ -444,6 +478,7 @@ int main(void)
         TEST(counters_are_configured),
         TEST(the_debug_console_is_the_uart),
         TEST(resets_end_the_machine),
+        TEST(hostile_calls_are_answered),
         TEST(a_program_runs_and_ends_the_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
