@@ -384,8 +384,9 @@ static bool is_plain_fork(const struct request *r)
     return !(r->flags & ~(uint64_t)CLONE_OURS) && r->exit_signal == SIGCHLD && !r->set_tid_size;
 }
 
-/* A child that shares files, gets namespaces, sends another signal and so on. If another thread is inside malloc at this
- * moment, the child's next malloc waits for ever; the monitor calls it when it makes code, threads and processes. */
+/* A child that shares files, gets namespaces, sends another signal and so on. If another thread is inside malloc at
+ * this moment, the child's next malloc waits for ever; the monitor calls it when it makes code, threads and
+ * processes. */
 static int64_t host_clone(const struct thread *t, const struct request *r, int *pidfd)
 {
     uint64_t flags = r->flags & ~(uint64_t)CLONE_OURS;

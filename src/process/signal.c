@@ -206,18 +206,21 @@ HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
     internal_error(number, address, ucontext);
 }
 
+/* A kick that comes late, when the request to stop has been answered, must not look like the end of a system call:
+ * that is made again. */
 HOST_NO_TSAN static void on_trap(int number, siginfo_t *info, void *ucontext)
 {
     struct thread *t = current;
     if (!engine_owns_trap(info, ucontext)) {
         on_signal(number, info, ucontext);
-    } else if (t) {
-        engine_interrupt(&t->hart, ucontext);
-        if (host_context_at_call(
-                ucontext)) /* it is made again: the request to stop may have been answered before */
-            hart_kick(&t->hart);
-        host_syscall_rewind(ucontext);
+        return;
     }
+    if (!t)
+        return;
+    engine_interrupt(&t->hart, ucontext);
+    if (host_context_at_call(ucontext))
+        hart_kick(&t->hart);
+    host_syscall_rewind(ucontext);
 }
 
 /* ---- Dispositions and masks at the host ---- */
