@@ -664,11 +664,13 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     unsigned flags = ir_ops[ins->op].flags;
     if (flags & IR_PURE && jit_is_idle(as, ref) && (!(flags & IR_KEEP) || ins->hint == JIT_CONSUMED))
         return;
+    const uint8_t *cold = as->cold;
     want_operands(as, ref, ins);
     as->target->emit(as, ref);
     if (as->probe && flags & IR_FAULT) {
         const uint8_t *pc = as->probe->fault->pc;
-        if (pc >= as->hot + as->hot_exec && pc < end)
+        if ((pc >= as->hot + as->hot_exec && pc < end) ||
+            (pc >= cold + as->cold_exec && pc < as->cold + as->cold_exec))
             found_fault(as, ref);
     }
 }

@@ -46,6 +46,8 @@ struct jit_thunks {
         underflow; /* what the word at the return stack's bottom points to: return slot's value, then as missed_return */
     const uint8_t *call; /* calls the function number in the second scratch register */
     const uint8_t *call_fp;
+    const uint8_t
+        *access; /* paged memory: does what the state's `access` says, by the helper; changes no register */
     const void *constants; /* 16-byte constants of floating-point code */
 };
 

@@ -8,6 +8,9 @@
  * loop's POLL, and from there to the `poll` thunk. Shared code that a handler cannot step through (a call of the front end's functions, the way
  * in) looks at `pending` and traps.
  *
+ * Guest memory is either flat: one host address is guest address 0. Or it is paged: each access looks in a table for where its
+ * page is, and asks the front end where the table does not say.
+ *
  * Threads: a state belongs to the thread that runs it. Lifetime: embedded in its CPU. */
 #ifndef JIT_MACHINE_H
 #define JIT_MACHINE_H
@@ -44,6 +47,29 @@ struct jit_fault {
     int host_signal;
 };
 
+/* Paged memory: what is known of a page of 4096 bytes, in the table at (address >> 12) % its size. A tag is the guest address of
+ * the page, or JIT_PAGE_NONE where the front end wants to be asked. What may be written may be read. */
+struct jit_page {
+    uint64_t read, write; /* tags */
+    uint64_t own;         /* the front end's */
+    uint64_t addend;      /* host address less guest address */
+};
+#define JIT_PAGE_NONE UINT64_C(1) /* no page's address */
+
+/* An access that the table does not serve. */
+struct jit_access {
+    uint64_t address;
+    uint64_t
+        value; /* of a store; loads leave theirs here, atomics the host address where they will do the operation */
+    uint8_t op;   /* enum ir_op */
+    uint8_t type; /* enum ir_type */
+    uint8_t unused[6];
+};
+
+/* Does what struct jit_state.access says. `at` is where in the unit: false leaves the code with JIT_FAULT, for which the
+ * function has put that and the registers, struct jit_state.saved, into a struct jit_fault. */
+typedef bool jit_helper(void *state_register, const void *at);
+
 struct jit_state {
     void *host_stack;                    /* the monitor's stack pointer meanwhile */
     void *return_sp;                     /* the return stack's, while the monitor runs */
@@ -53,8 +79,9 @@ struct jit_state {
     int32_t counters
         [JIT_COUNTERS]; /* of ways back, by where they lead: jit_counter(); leaves when one is below 0 */
     uint64_t spills[JIT_SPILLS];
-    uint64_t saved[32]; /* registers during a call */
+    uint64_t saved[32]; /* registers during a call; for a jit_helper all of them, integer ones first */
     struct jit_jump jumps[JIT_JUMP_COUNT];
+    struct jit_access access;
 };
 
 /* Which counter counts the ways to a pc; several may share one. */
@@ -76,6 +103,9 @@ struct jit_machine {
         memory_base; /* hva of guest address 0; when it is not 0, the host's gs segment has it as its base */
     jit_call *const *calls; /* by the number in CALL */
     unsigned call_count;
+    unsigned page_bits; /* paged memory: the table has 1 << page_bits entries; 0: memory is flat */
+    int32_t pages;      /* offset of the pointer to the table */
+    jit_helper *helper;
 };
 
 #endif

@@ -70,6 +70,19 @@ void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
 void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
 void x86_finish_cold(struct jit_assembler *as, unsigned reg, enum ir_op op, enum ir_type type);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
+
+/* Host instructions of loads and stores. */
+uint32_t x86_load_opcode(unsigned op);
+uint32_t x86_move_fp(enum ir_type type, bool store);
+bool x86_store_immediate(const struct jit_assembler *as, const struct ir_ins *ins, int32_t *imm);
+ir_ref x86_stored(struct jit_assembler *as, const struct ir_ins *ins);
+void x86_store_imm(struct jit_assembler *as, unsigned op, struct x86_mem mem, int32_t imm);
+void x86_store_reg(struct jit_assembler *as, unsigned op, struct x86_mem mem, unsigned reg);
+
+/* Paged memory: loads and stores (false: it is none of them); and what brings the host address of an atomic's operand, which is
+ * aligned, to `at`, not rax. */
+bool x86_emit_paged(struct jit_assembler *as, ir_ref ref);
+void x86_emit_paged_address(struct jit_assembler *as, const struct ir_ins *ins, unsigned at);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 void x86_emit_loop(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);

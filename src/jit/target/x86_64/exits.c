@@ -537,6 +537,39 @@ static const uint8_t *make_call(struct jit_assembler *as, bool fp)
     return at;
 }
 
+/* Every register that may hold a value. */
+static void save_all(struct jit_assembler *as, bool save)
+{
+    for (uint32_t set = as->target->registers; set; set &= set - 1) {
+        unsigned reg = (unsigned)__builtin_ctz(set);
+        int32_t offset = state_offset(as, offsetof(struct jit_state, saved) + reg * sizeof(uint64_t));
+        (save ? as->target->store : as->target->load)(as, reg, offset);
+    }
+}
+
+static const uint8_t *make_access(struct jit_assembler *as, const uint8_t *fault)
+{
+    const uint8_t *at = jit_here(as);
+    const struct x86_mem top = {.base = RSP, .index = -1};
+    save_all(as, true);
+    x86_rr(as, X86_MOV | X86_W, RDI, RBP);
+    x86_rm(as, X86_MOV | X86_W, RSI, top); /* where it returns to: in the unit */
+    x86_rm(as, X86_MOV_STORE | X86_W, RSP, STATE(as, return_sp));
+    x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, host_stack));
+    x86_mov_imm(as, RAX, (int64_t)as->machine->helper);
+    x86_rr(as, X86(0, 0, 0xff), 2, RAX);
+    x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_sp));
+    x86_rr(as, X86(0, 0, 0x84) | X86_B, RAX, RAX); /* test al, al */
+    uint8_t *done = x86_skip(as, X86_NE);
+    x86_alu_imm(as, ALU_ADD, X86_W, RSP, 8);
+    x86_jmp(as, fault);
+    x86_skip_to(as, done);
+    save_all(as, false);
+    trap_if_pending(as);
+    x86_bytes(as, "\xc3", 1);
+    return at;
+}
+
 static const void *make_constants(struct jit_assembler *as)
 {
     static const uint64_t constants[X86_CONSTANTS] = {
@@ -579,5 +612,6 @@ void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks)
     make_indirect(as, thunks);
     thunks->call = make_call(as, false);
     thunks->call_fp = make_call(as, true);
+    thunks->access = as->machine->page_bits ? make_access(as, thunks->fault) : NULL;
     thunks->constants = make_constants(as);
 }
