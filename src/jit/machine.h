@@ -9,7 +9,9 @@
  * in) looks at `pending` and traps.
  *
  * Guest memory is either flat: one host address is guest address 0. Or it is paged: each access looks in a table for where its
- * page is, and asks the front end where the table does not say.
+ * page is, and asks the front end where the table does not say. Then code is paged, too: a unit's pc, and all that its exits know, are
+ * places in memory, and what the guest calls their addresses is more by the state's `bias`, which changes from page to page. A unit and what
+ * it is linked to are in one page; every other way looks up the address.
  *
  * Threads: a state belongs to the thread that runs it. Lifetime: embedded in its CPU. */
 #ifndef JIT_MACHINE_H
@@ -22,13 +24,23 @@ struct jit_jump {
     uint64_t pc;
     const void *entry;
 };
+/* The same of paged code: where an address was found. */
+struct jit_far {
+    uint64_t pc; /* the guest's address */
+    const void *entry;
+    uint64_t bias;
+    uint64_t unused;
+};
+#define JIT_FAR_BITS   11
+#define JIT_FAR_COUNT  (1u << JIT_FAR_BITS)
+
 #define JIT_JUMP_BITS  12
 #define JIT_JUMP_COUNT (1u << JIT_JUMP_BITS)
 
 /* Why translated code came back. */
 enum jit_reason {
     JIT_LINK,   /* the exit of link number `value` goes to a unit that it was not yet tied to */
-    JIT_LOOKUP, /* goes on at pc `value` */
+    JIT_LOOKUP, /* goes on at pc `value`; of paged code, the guest's address */
     JIT_POLL,   /* was asked to stop, and has come to a unit's entry; goes on at pc `value` */
     JIT_FAULT,  /* a memory access faulted: struct jit_fault says where */
     JIT_STOP, /* + an exit's reason; `value` is the pc to go on at; of a counted one the first argument is its own */
@@ -82,6 +94,8 @@ struct jit_state {
     uint64_t saved[32]; /* registers during a call; for a jit_helper all of them, integer ones first */
     struct jit_jump jumps[JIT_JUMP_COUNT];
     struct jit_access access;
+    struct jit_far
+        *far; /* paged code: JIT_FAR_COUNT of them, at (address >> 1) % that; another context has others */
 };
 
 /* Which counter counts the ways to a pc; several may share one. */
@@ -105,6 +119,7 @@ struct jit_machine {
     unsigned call_count;
     unsigned page_bits; /* paged memory: the table has 1 << page_bits entries; 0: memory is flat */
     int32_t pages;      /* offset of the pointer to the table */
+    int32_t bias;       /* paged code: offset of the guest's addresses less the units' */
     jit_helper *helper;
 };
 

@@ -30,6 +30,7 @@ struct cpu {
     uint64_t slots[IR_MAX_SLOTS];
     uint32_t pending;
     struct jit_page *pages;
+    uint64_t bias;
     struct jit_state state;
 };
 
@@ -59,6 +60,7 @@ struct bench {
     struct ir *ir, *copy;
     bool stop; /* asks the unit to */
     struct jit_page pages[1 << PAGE_BITS];
+    struct jit_far far[JIT_FAR_COUNT];
     unsigned helped; /* accesses that the table did not serve */
 };
 
@@ -206,6 +208,7 @@ static void bench_init(struct bench *b, const struct ir_machine *machine, struct
                                       .call_count = UNIT_CALLS,
                                       .page_bits = paged ? PAGE_BITS : 0,
                                       .pages = offsetof(struct cpu, pages),
+                                      .bias = offsetof(struct cpu, bias),
                                       .helper = help};
     b->cpu = calloc(1, sizeof(*b->cpu));
     uint8_t *code = map(ROOM, PROT_READ | PROT_WRITE | PROT_EXEC);
@@ -219,10 +222,12 @@ static void bench_init(struct bench *b, const struct ir_machine *machine, struct
     assert_int_equal(mprotect(b->window, WINDOW, PROT_READ | PROT_WRITE), 0);
     b->guest_window = paged ? paged_window : (uint64_t)b->window;
     b->cpu->pages = b->pages;
+    b->cpu->state.far = b->far;
+    b->far[0].pc = 2; /* 0 would be found there */
     forget_pages(b);
     uint64_t *bottom = (uint64_t *)(void *)(b->stack + STACK) - 4;
     *bottom = (uint64_t)b->thunks.underflow;
-    b->cpu->state.jumps[0].pc = 2; /* 0 would be found there */
+    b->cpu->state.jumps[0].pc = 2; /* here, too */
     b->cpu->state.return_base = b->cpu->state.return_sp = bottom;
 }
 
@@ -573,14 +578,84 @@ static void test_paged_accesses(void **state)
     bench_release(&b);
 }
 
+/* Pages of code: a caller's, and one that it calls, where an address is more than the unit's pc by another bias. */
+enum { CALLER = 0x10000, BACK = 0x10004, CALLEE = 0x20000, CALLER_BIAS = 0x7000000, CALLEE_BIAS = 0x1000 };
+
+static struct jit_result assemble_exit(struct bench *b, uint64_t pc, struct ir_exit exit, bool changes_ra)
+{
+    struct jit_result r;
+    ir_begin(b->ir, &wide_machine, pc);
+    if (exit.kind == IR_EXIT_CALL)
+        ir_set(b->ir, 0, ir_constant(b->ir, (int64_t)exit.return_pc + CALLER_BIAS));
+    if (changes_ra)
+        ir_set(b->ir, 0, ir_emit(b->ir, IR_ADD, IR_I64, ir_get(b->ir, 0), ir_constant(b->ir, 4)));
+    ir_leave(b->ir, exit, exit.kind == IR_EXIT_RETURN ? ir_get(b->ir, 0) : 0);
+    jit_assemble(b->as, b->ir, &b->thunks, b->room, 0, &r);
+    assert_non_null(r.entry);
+    b->room = r.room;
+    return r;
+}
+
+static unsigned run_from(struct bench *b, const void *entry)
+{
+    b->cpu->bias = CALLER_BIAS;
+    b->cpu->state.return_sp = b->cpu->state.return_base;
+    return b->thunks.enter(b->cpu, entry);
+}
+
+static void try_far_call(struct bench *b, bool changes_ra)
+{
+    const struct ir_exit stop_exit = {.kind = IR_EXIT_STOP, .pc = BACK, .reason = 1};
+    const struct ir_exit call = {
+        .kind = IR_EXIT_CALL, .pc = CALLEE, .return_pc = BACK, .check = 0, .far = true};
+    const void *back = assemble_exit(b, BACK, stop_exit, false).entry;
+    struct jit_result caller = assemble_exit(b, CALLER, call, false);
+    assert_int_equal(caller.site_count, 1);
+    assert_int_equal(caller.sites[0].pc, BACK);
+    jit_patch(caller.sites[0].field, 0, back);
+    const void *callee =
+        assemble_exit(b, CALLEE, (struct ir_exit){.kind = IR_EXIT_RETURN, .check = 0}, changes_ra).entry;
+    struct jit_far *far = &b->far[CALLEE / 2 % JIT_FAR_COUNT];
+    *far = (struct jit_far){2, NULL, 0, 0};
+    assert_int_equal(run_from(b, caller.entry), JIT_LOOKUP);
+    assert_int_equal(b->cpu->state.value, CALLEE + CALLER_BIAS);
+    *far = (struct jit_far){CALLEE + CALLER_BIAS, callee, CALLEE_BIAS, 0};
+    unsigned reason = run_from(b, caller.entry);
+    assert_ptr_equal(b->cpu->state.return_sp, b->cpu->state.return_base);
+    if (changes_ra) {
+        assert_int_equal(reason, JIT_LOOKUP);
+        assert_int_equal(b->cpu->state.value, BACK + CALLER_BIAS + 4);
+    } else {
+        assert_int_equal(reason, JIT_STOP + 1);
+        assert_int_equal(b->cpu->bias, CALLER_BIAS);
+    }
+}
+
+static void test_far_calls(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0}, true);
+    uint8_t *memory = b.room.hot - ROOM;
+    try_far_call(&b, false);
+    try_far_call(&b, true);
+    b.room.hot = memory + ROOM;
+    bench_release(&b);
+}
+
 int main(void)
 {
     make_wide_slots();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_comparisons),    cmocka_unit_test(test_flags_around_comparisons),
-        cmocka_unit_test(test_paged_accesses), cmocka_unit_test(test_usual),
-        cmocka_unit_test(test_baseline),       cmocka_unit_test(test_random_registers),
-        cmocka_unit_test(test_few_registers),  cmocka_unit_test(test_no_returns),
+        cmocka_unit_test(test_comparisons),
+        cmocka_unit_test(test_flags_around_comparisons),
+        cmocka_unit_test(test_paged_accesses),
+        cmocka_unit_test(test_far_calls),
+        cmocka_unit_test(test_usual),
+        cmocka_unit_test(test_baseline),
+        cmocka_unit_test(test_random_registers),
+        cmocka_unit_test(test_few_registers),
+        cmocka_unit_test(test_no_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

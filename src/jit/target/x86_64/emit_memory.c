@@ -158,17 +158,12 @@ static void lock(struct jit_assembler *as)
     x86_bytes(as, "\xf0", 1);
 }
 
-static bool is_paged(const struct jit_assembler *as)
-{
-    return as->machine->page_bits;
-}
-
 /* Where an atomic's operand is. Of paged memory, in a register that x86_emit_paged_address() fills. */
 static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, uint32_t allowed)
 {
-    struct x86_mem m = {.index = -1, .guest = !is_paged(as)};
-    unsigned reg =
-        is_paged(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX))) : jit_use(as, address, allowed);
+    struct x86_mem m = {.index = -1, .guest = !x86_is_paged(as)};
+    unsigned reg = x86_is_paged(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX)))
+                                    : jit_use(as, address, allowed);
     m.base = (int8_t)reg;
     return m;
 }
@@ -176,7 +171,7 @@ static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, u
 /* Ends an atomic operation. */
 static void end_atomic(struct jit_assembler *as, const struct ir_ins *ins, struct x86_mem m)
 {
-    if (is_paged(as))
+    if (x86_is_paged(as))
         x86_emit_paged_address(as, ins, (unsigned)m.base);
     jit_done(as);
 }
@@ -186,7 +181,7 @@ static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_
 {
     jit_settle_fault(as);
     unsigned r = jit_def(as, ref, JIT_INTEGERS & ~as->wanted);
-    struct x86_mem m = is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
+    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
     if (ins->op == IR_AADD) {
         x86_rm(as, X86(0, 1, 0xc1) | x86_width(ins), r, m);
         lock(as);
@@ -258,7 +253,7 @@ static void emit_fence(struct jit_assembler *as)
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    if (is_paged(as) && x86_emit_paged(as, ref))
+    if (x86_is_paged(as) && x86_emit_paged(as, ref))
         return;
     switch (ins->op) {
     case IR_LDF: emit_load_fp(as, ref, ins); break;
