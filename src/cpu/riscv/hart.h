@@ -74,12 +74,15 @@ struct hart {
     _Atomic uint32_t pending; /* nonzero: leave the engine at the next back edge or indirect jump */
     uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
     uint64_t reserve_value;
-    uint64_t instret;      /* instructions retired, exact at exits */
-    uint64_t mem_base;     /* hva of gva 0 */
-    uint64_t mem_limit;    /* guest addresses are below this */
-    struct tlb_entry *tlb; /* a computer's hart: of the current data context (system.h, tlb.h) */
-    uint64_t bias;     /* a computer's hart: gva - gpa of the page that it executes; units are found by gpa */
-    struct code *code; /* borrows: predecoded code of this address space */
+    uint64_t instret;   /* instructions retired, exact at exits */
+    uint64_t mem_base;  /* hva of gva 0 */
+    uint64_t mem_limit; /* guest addresses are below this */
+    /* A computer's hart (system.h): the array of its current data context; an id of what gvas of code lead to, a new one whenever
+     * that may have changed; gva - gpa of the page that it executes, for units are found by gpa. */
+    struct tlb_entry *tlb;
+    uint64_t context;
+    uint64_t bias;
+    struct code *code;        /* borrows: predecoded code of this address space */
     struct jump_entry *jumps; /* owned: where indirect jumps went */
     uint64_t jumps_epoch;     /* code epoch that `jumps` is of */
     _Atomic uint64_t

@@ -20,7 +20,8 @@
 #include "cpu/riscv/tlb.h"
 
 struct system;
-struct system_code;
+struct system_single;
+struct system_mailbox;
 
 /* Frequency of mtime and of CSR `time`. */
 #define SYSTEM_TIME_HZ UINT64_C(10000000)
@@ -70,16 +71,19 @@ struct system_jump {
 };
 
 struct system_hart {
-    struct hart hart; /* first. `tlb`, `bias`: of these */
+    struct hart hart; /* first; `tlb`, `bias` and `context` belong to this */
     struct hart_sys sys;
     struct tlb tlb;
     struct system *system; /* borrows */
     unsigned index;
-    struct system_trap trap;   /* valid when an access has failed */
-    struct system_jump *jumps; /* owned: where the interpreter's jumps went */
-    struct system_code *code;  /* owned: single instructions (system_fetch.c) */
-    _Atomic uint32_t wants;
+    unsigned ahead;          /* instructions that have retired since hart.instret was right, during a call */
+    struct system_trap trap; /* after an access that failed */
+    struct system_jump *jumps;      /* owned: where the interpreter's jumps went */
+    uint64_t jumps_epoch;           /* code epoch that `jumps` is of */
+    struct system_single *single;   /* owned: instructions that are in no unit (system_fetch.c) */
     struct system_mailbox *mailbox; /* owned */
+    _Atomic uint32_t wants;         /* enum system_want */
+    _Atomic uint64_t swept;         /* number of the last sweep that it took part in (system_code.c) */
 };
 
 /* ---- The machine: before the harts run, after they have ended ---- */
