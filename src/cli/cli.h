@@ -13,7 +13,7 @@ struct verb {
                char **argv); /* argv[0] is the verb; returns the exit status */
 };
 
-extern const struct verb verb_run, verb_image, verb_disasm, verb_binfmt, verb_version;
+extern const struct verb verb_run, verb_boot, verb_image, verb_disasm, verb_binfmt, verb_version;
 
 /* What the kernel calls for a riscv64 program that is executed: argv is guise-binfmt, path, argv[0], arguments. */
 int binfmt_main(int argc, char **argv);

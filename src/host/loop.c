@@ -209,4 +209,5 @@ void loop_run(struct loop *loop)
         call_always_ready(loop);
         call_events(loop, events, count);
     }
+    loop->stopped = false;
 }
