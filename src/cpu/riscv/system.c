@@ -139,8 +139,15 @@ static int harts_new(struct system *s, struct guise_error *err)
     return r;
 }
 
+/* Those of programs, and the privileged ones. */
+static uint64_t all_extensions(uint64_t programs)
+{
+    return programs | (BIT(RV_EXT_COUNT) - BIT(RV_EXT_PROGRAM_COUNT));
+}
+
 static int system_set_up(struct system *s, struct guise_error *err)
 {
+    s->config.extensions = all_extensions(s->config.extensions);
     if (system_code_init(s))
         return error_set(err, GUISE_E_NOMEM, "no memory to keep account of guest code");
     int r = code_new(&s->code, &system_code_ops, s, 0, s->config.extensions, err);

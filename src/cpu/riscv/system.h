@@ -41,7 +41,7 @@ struct system_config {
     struct bus *bus;                     /* borrows */
     const struct engine_options *engine; /* borrows */
     unsigned harts;
-    uint64_t extensions;    /* bit set of enum rv_ext: what user code has, as in code_new() */
+    uint64_t extensions;    /* bit set of enum rv_ext: what programs have; the privileged ones are added */
     struct sys_config hart; /* of each; hartid is the index */
     bool
         firmware; /* the owner is the firmware: harts have no M-mode. All that can be is delegated, an ECALL from S-mode
