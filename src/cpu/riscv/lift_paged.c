@@ -13,19 +13,19 @@ ir_ref lift_code_address(struct lifter *l, uint64_t pc)
 
 bool lift_is_code_address(struct lifter *l, ir_ref value, uint64_t *pc)
 {
-    ir_ref place = value;
-    if (l->limits->paged) {
-        if (ir_is_constant(value))
-            return false;
+    ir_ref bias = l->limits->paged ? ir_get(l->ir, LIFT_CODE_BIAS) : 0;
+    *pc = 0;
+    while (!ir_is_constant(value) && value != bias) { /* sums that are too large for the host are not folded */
         const struct ir_ins *ins = ir_at(l->ir, value);
-        if (ins->op != IR_ADD || ins->type != IR_I64 || ins->a != ir_get(l->ir, LIFT_CODE_BIAS))
+        if (ins->op != IR_ADD || ins->type != IR_I64 || !ir_is_constant(ins->b))
             return false;
-        place = ins->b;
+        *pc += (uint64_t)ir_constant_value(l->ir, ins->b);
+        value = ins->a;
     }
-    if (!ir_is_constant(place))
-        return false;
-    *pc = (uint64_t)ir_constant_value(l->ir, place);
-    return true;
+    if (!ir_is_constant(value))
+        return value == bias;
+    *pc += (uint64_t)ir_constant_value(l->ir, value);
+    return !l->limits->paged;
 }
 
 bool lift_is_far(const struct lifter *l, uint64_t pc)
