@@ -166,6 +166,11 @@ struct guise_pull {
  * Stores whether it was there already (and left alone) when `present` is not NULL. */
 int guise_image_pull(const struct guise_pull *pull, bool *present, struct guise_error *err);
 
+/* Makes what a machine boots of an image: kernel, initial RAM disk, disk; pulls the image first if it is not there. Otherwise
+ * as guise_image_pull(). */
+int guise_image_prepare(const struct guise_pull *pull, bool *present, struct guise_error *err);
+
+/* With what a machine boots of it, and the machine's disk. */
 int guise_image_remove(const char *name, struct guise_error *err);
 
 /* ---- riscv64 programs as commands of the host: Linux's binfmt_misc ---- */

@@ -100,6 +100,17 @@ static int start(struct guise_vm *vm)
     return exit_status(end);
 }
 
+/* What it boots is made on first use. */
+static int prepare(const char *image, struct guise_error *err)
+{
+    struct cli_progress display = {0};
+    const struct guise_pull request = {
+        .image = image, .monitor = "/proc/self/exe", .progress = cli_progress, .context = &display};
+    int r = guise_image_prepare(&request, NULL, err);
+    cli_progress_end(&display);
+    return r;
+}
+
 static int parse(const struct verb *verb, struct guise_vm *vm, int argc, char **argv)
 {
     struct guise_error err = {0};
@@ -113,8 +124,12 @@ static int parse(const struct verb *verb, struct guise_vm *vm, int argc, char **
     }
     if (argc - optind > 1)
         return cli_usage(verb, "one image at most: '%s' is too much", argv[optind + 1]);
-    if (optind < argc && guise_vm_set(vm, "image", argv[optind], &err))
-        return cli_usage(verb, "%s", err.text);
+    if (optind < argc) {
+        if (guise_vm_set(vm, "image", argv[optind], &err))
+            return cli_usage(verb, "%s", err.text);
+        if (prepare(argv[optind], &err))
+            return cli_fail(&err);
+    }
     return start(vm);
 }
 

@@ -33,6 +33,14 @@ enum { CLI_END = -1, CLI_DONE = -2 };
 int cli_getopt(const struct verb *verb, int argc, char **argv, const char *letters,
                const struct option *options, int *status);
 
+/* Shows how far something is, as `progress` of struct guise_pull with a zeroed struct cli_progress as its context. */
+struct cli_progress {
+    char phase[64];
+};
+
+void cli_progress(void *context, const struct guise_progress *progress);
+void cli_progress_end(const struct cli_progress *display);
+
 /* Of the NULL-terminated names the one most like `word`, NULL when none is near. */
 const char *cli_nearest(const char *word, const char *const *names);
 

@@ -22,8 +22,9 @@ static const struct verb *find_verb(const char *name)
 
 static void print_overview(FILE *out)
 {
-    fprintf(out,
-            "Guise runs riscv64 Linux programs and computers on x86-64.\n\nUsage: guise VERB [options] ...\n\nVerbs:\n");
+    fprintf(
+        out,
+        "Guise runs riscv64 Linux programs and computers on x86-64.\n\nUsage: guise VERB [options] ...\n\nVerbs:\n");
     for (size_t i = 0; verbs[i]; i++)
         fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
     fprintf(out, "  %-9s %s\n", "help", "say more about a verb");

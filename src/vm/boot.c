@@ -11,7 +11,7 @@
 #include "console/stream.h"
 #include "machine/machine.h"
 #include "net/user.h"
-#include "vm/disk.h"
+#include "vm/bootable.h"
 #include "vm/vm.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@
 
 struct boot {
     struct guise_vm *vm;
-    struct disk_image image; /* of the VM's image, if it has one */
+    struct bootable image; /* of the VM's image, if it has one */
     struct machine_config config;
     struct machine *machine; /* NULL: none runs */
 
@@ -267,7 +267,7 @@ static void boot_release(struct boot *b)
     if (b->has_loop)
         loop_release(&b->loop);
     list_release(&b->forwards);
-    disk_image_release(&b->image);
+    bootable_release(&b->image);
 }
 
 /* ---- Files ---- */
@@ -275,7 +275,7 @@ static void boot_release(struct boot *b)
 static int boot_files(struct boot *b, struct guise_error *err)
 {
     const struct guise_vm *vm = b->vm;
-    int r = vm->image ? disk_image_open(&b->image, vm, err) : 0;
+    int r = vm->image ? bootable_open(&b->image, vm, err) : 0;
     if (r)
         return r;
     b->config.files = (struct loader_files){
