@@ -42,10 +42,13 @@ struct jit_thunks {
         *poll; /* one at a unit's entry that was asked to stop, the unit's pc in the state's `value`; */
     const uint8_t *buried;        /* one at the entry of a unit that is buried, the same */
     const uint8_t *missed_return; /* resets the return stack, then as an indirect jump */
+    const uint8_t *indirect;      /* of paged code: to the guest's address in the first scratch register */
     const uint8_t *
         underflow; /* what the word at the return stack's bottom points to: return slot's value, then as missed_return */
     const uint8_t *call; /* calls the function number in the second scratch register */
     const uint8_t *call_fp;
+    const uint8_t
+        *access; /* paged memory: does what the state's `access` says, by the helper; changes no register */
     const void *constants; /* 16-byte constants of floating-point code */
 };
 

@@ -113,9 +113,12 @@ int code_set_engine(struct code *code, const struct engine_options *options, str
         if (!code->alone)
             return error_set(err, GUISE_E_NOMEM, "no memory for a lock");
     }
+    if (code->ops->host)
+        code->engine.hot = 0; /* loops are not lifted for them yet */
     code->draft.counted = true;
     code->draft.threshold = (int32_t)code->engine.threshold;
-    return translator_new(&code->translator, &code->engine, code->mem_base, code->extensions, err);
+    return translator_new(&code->translator, &code->engine, code->ops, code->context, code->mem_base,
+                          code->extensions, err);
 }
 
 const struct engine_options *code_engine(const struct code *code)
@@ -636,7 +639,7 @@ const void *code_translate(struct code *code, const struct unit *unit)
         return entry;
     /* No cache has the guest's code, which is not what the host executes. It comes while other things are done: a tenth of the
      * time to lift it. */
-    __builtin_prefetch((const void *)(code->mem_base + unit->pc));
+    __builtin_prefetch(host_address(code, unit->pc));
     __builtin_prefetch(entry_word(code, unit->pc), 1);
     const struct translation *t = code_translation(code, unit->pc);
     return t ? t->unit.entry : NULL;

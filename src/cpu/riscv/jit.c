@@ -271,6 +271,7 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
     if (!translator || !translator_holds(translator, pc))
         return false;
     if (jit_is_buried(pc) && translator_entry_pc(translator, pc, &hart->jit.value)) {
+        hart->jit.value += hart->bias;
         host_context_set_pc(ucontext, translator_thunks(translator)->buried);
         return true;
     }

@@ -8,6 +8,10 @@
  * each time translated code is entered. Retired instructions are not counted. Of the address that an indirect exit leads to,
  * bit 0 has still to be cleared: no unit begins at an odd one.
  *
+ * Of a computer's code (`paged`), pc is the place in memory; what the guest calls its address is more by hart.bias, whatever page that
+ * place is mapped at now. A unit lies within one page of 4 KiB. Accesses go through the hart's TLB; floating point asks whether it is
+ * switched on, and what has effects beyond registers and memory is the interpreter's.
+ *
  * Threads: no state. Lifetime: slots, pins and calls are constant.
  * Source: The RISC-V Instruction Set Manual, volume I. */
 #ifndef CPU_RISCV_LIFT_H
@@ -45,6 +49,7 @@ struct lift_limits {
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
     bool counts;         /* ways back are counted: LIFT_HOT */
+    bool paged;          /* a computer's code */
 };
 
 struct lift_piece {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "cpu/riscv/jit.h"
 #include "cpu/riscv/report.h"
 #include "host/clock.h"
 #include "host/copy.h"
@@ -18,6 +19,8 @@
 
 struct translator {
     const struct engine_options *options;
+    const struct code_ops *ops;
+    void *ops_context;
     struct lift_limits limits;
     struct jit_machine machine;
     struct jit_cache *cache;
@@ -65,16 +68,19 @@ static void make_thunks(struct translator *tr)
     jit_make_thunks(&tr->machine, tr->options->modes, &room, &tr->thunks);
 }
 
-int translator_new(struct translator **out, const struct engine_options *options, uint64_t mem_base,
-                   uint64_t extensions, struct guise_error *err)
+int translator_new(struct translator **out, const struct engine_options *options, const struct code_ops *ops,
+                   void *context, uint64_t mem_base, uint64_t extensions, struct guise_error *err)
 {
     struct translator *tr = calloc(1, sizeof(*tr));
     if (!tr)
         return error_set(err, GUISE_E_NOMEM, "no memory for the translator");
     tr->options = options;
+    tr->ops = ops;
+    tr->ops_context = context;
     tr->limits = (struct lift_limits){.extensions = extensions,
                                       .max_insns = options->max_insns,
-                                      .has_fma = fpu_has_fma() && !options->modes.baseline};
+                                      .has_fma = fpu_has_fma() && !options->modes.baseline,
+                                      .paged = ops->host};
     tr->machine = (struct jit_machine){
         .ir = lift_machine,
         .state = LIFT_OFFSET(jit),
@@ -83,6 +89,8 @@ int translator_new(struct translator **out, const struct engine_options *options
         .memory_base = mem_base,
         .calls = lift_calls,
     };
+    if (ops->host)
+        jit_system_machine(&tr->machine);
     int r = jit_cache_new(&tr->cache, options->cache_bytes, &cache_ops, tr, err);
     if (r == 0 && jit_assembler_new(&tr->assembler, &tr->machine, options->modes))
         r = error_set(err, GUISE_E_NOMEM, "no memory for the translator");
@@ -417,7 +425,9 @@ static bool has_changed(const struct translator *tr, const struct translation_pa
 {
     uint8_t now[LIFT_MAX_BYTES];
     const struct lift_piece *piece = piece_of(part);
-    return host_copy(now, (const void *)(tr->machine.memory_base + piece->pc), piece->bytes) != 0 ||
+    const void *bytes = tr->ops->host ? tr->ops->host(tr->ops_context, piece->pc)
+                                      : (const void *)(tr->machine.memory_base + piece->pc);
+    return host_copy(now, bytes, piece->bytes) != 0 ||
            memcmp(now, piece_bytes(translation_of(part), part->piece), piece->bytes) != 0;
 }
 

@@ -54,8 +54,9 @@ static inline uint8_t *translation_bytes(const struct translation *t)
     return (uint8_t *)(translation_parts(t) + t->part_count);
 }
 
-int translator_new(struct translator **out, const struct engine_options *options, uint64_t mem_base,
-                   uint64_t extensions, struct guise_error *err);
+/* Borrows `ops`, which are the code's with their context; with ops->host the code is a computer's. */
+int translator_new(struct translator **out, const struct engine_options *options, const struct code_ops *ops,
+                   void *context, uint64_t mem_base, uint64_t extensions, struct guise_error *err);
 void translator_free(struct translator *translator);
 
 /* In the child after fork(): the code of all translations is gone. They are cleared away when the first new one is made:
