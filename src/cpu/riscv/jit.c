@@ -237,14 +237,20 @@ HOST_NO_TSAN static const void *recover_from(struct hart *hart, const void *pc, 
 }
 
 /* Single steps have come to an atomic that is a loop. If they come again, another hart has changed the word meanwhile, and may do so
- * for ever: single steps take a thousand times as long as the other's loop. */
-HOST_NO_TSAN static bool is_stuck(struct hart *hart, const void *pc)
+ * for ever: single steps take a thousand times as long as the other's loop. Then there is a way out before the atomic. */
+HOST_NO_TSAN static const void *leave_atomic(struct hart *hart, const void *pc, const void *ucontext)
 {
-    if (!jit_is_retried(pc))
-        return false;
+    int address = jit_is_retried(pc);
     bool again = hart->retried == pc;
+    if (address < 0)
+        return NULL;
     hart->retried = pc;
-    return again;
+    if (!again)
+        return NULL;
+    const void *out = recover_from(hart, pc, 0, 0, ucontext);
+    if (hart->tlb)
+        hart->fault.integer[address] = hart->jit.access.address;
+    return out;
 }
 
 /* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
@@ -255,8 +261,8 @@ HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
     bool inside = translator && translator_holds(translator, pc);
     if (inside)
         out = translator_way_out(translator, pc, &hart->jit.value);
-    if (inside && !out && is_stuck(hart, pc))
-        out = recover_from(hart, pc, 0, 0, ucontext);
+    if (inside && !out)
+        out = leave_atomic(hart, pc, ucontext);
     if (!inside || out)
         hart->retried = NULL;
     if (out)
