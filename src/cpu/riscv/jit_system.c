@@ -352,8 +352,10 @@ static void install_handlers(void)
 
 void jit_system_enter_thread(struct system_hart *h)
 {
-    if (h->jit)
-        current = &h->hart;
+    if (!h->jit)
+        return;
+    install_handlers();
+    current = &h->hart;
 }
 
 void jit_system_leave_thread(void)
@@ -367,7 +369,6 @@ int jit_system_init(struct system_hart *h)
 {
     if (!hart_translates(&h->hart))
         return 0;
-    install_handlers();
     h->jit = calloc(1, sizeof(*h->jit));
     for (unsigned i = 0; h->jit && i < TABLES; i++)
         if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
