@@ -340,6 +340,8 @@ void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit)
 {
     unit->dead = true;
     jit_bury((uint8_t *)unit->entry - to_exec(cache));
+    if (unit->stop.at) /* who goes round in it comes to no link */
+        jit_bury((uint8_t *)unit->stop.at - to_exec(cache));
     while (unit->incoming != NO_LINK) {
         struct link *link = link_at(cache, unit->incoming);
         list_remove(cache, link);

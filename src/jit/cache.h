@@ -65,7 +65,7 @@ void *jit_cache_record(struct jit_cache *cache, size_t size);
 bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct jit_room *room,
                    const struct jit_result *made, uint64_t pc);
 
-/* Harts inside go on until its next way out; nobody enters it again. */
+/* Harts inside go on until its next way out, or until they fault where it can be stopped; nobody enters it again. */
 void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit);
 
 /* Is the time come to evict: is the chunk that is being filled the last one? Not where there is no memory. */

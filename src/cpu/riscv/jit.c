@@ -221,14 +221,24 @@ HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
     host_context_set_step(ucontext, inside && !out);
 }
 
+/* From where a hart faults because the unit has died; NULL: it faults for another reason. */
+HOST_NO_TSAN static const void *way_out_of_grave(struct hart *hart, const struct translator *translator,
+                                                 const void *pc)
+{
+    if (translator_entry_pc(translator, pc, &hart->jit.value))
+        return translator_thunks(translator)->buried;
+    return translator_way_out(translator, pc, &hart->jit.value);
+}
+
 HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
 {
     const struct translator *translator = code_translator(hart->code);
     const void *pc = (const void *)host_context_pc(ucontext);
     if (!translator || !translator_holds(translator, pc))
         return false;
-    if (jit_is_buried(pc) && translator_entry_pc(translator, pc, &hart->jit.value)) {
-        host_context_set_pc(ucontext, translator_thunks(translator)->buried);
+    const void *out = jit_is_buried(pc) ? way_out_of_grave(hart, translator, pc) : NULL;
+    if (out) {
+        host_context_set_pc(ucontext, out);
         return true;
     }
     host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
