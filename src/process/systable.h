@@ -19,6 +19,8 @@ enum restart {
     RESTART_RECEIVE, /* begun anew unless the socket has SO_RCVTIMEO */
     RESTART_SEND,    /* begun anew unless the socket has SO_SNDTIMEO */
     RESTART_FUTEX,   /* begun anew unless there is a timeout */
+    RESTART_NEVER_ALONE, /* EINTR always; and the call is made while no other host threads than the guest's are there, because
+                          * the host's kernel wants it so, or because it changes what each thread has of its own */
 };
 
 /* How --strace shows an argument. */

@@ -75,7 +75,7 @@ static struct jit_unit *add(struct fixture *f, uint64_t pc, int value, bool link
         .site_count = link,
         .sites = &site,
     };
-    struct jit_unit *unit = jit_cache_record(f->cache, sizeof(*unit) + pc % 100);
+    struct jit_unit *unit = jit_cache_record(f->cache, &room, sizeof(*unit) + pc % 100);
     assert_non_null(unit);
     memset(unit, 0xaa, sizeof(*unit) + pc % 100);
     assert_true(jit_cache_add(f->cache, unit, &room, &made, pc));
