@@ -22,6 +22,12 @@ static bool is_branch(const struct rv_insn *insn)
     return insn->op >= RV_BEQ && insn->op <= RV_BGEU;
 }
 
+/* Calls, returns and other jumps through registers: a loop ends there. */
+static bool leaves_loop(const struct rv_insn *insn)
+{
+    return (insn->op == RV_JAL && insn->rd) || insn->op == RV_JALR;
+}
+
 /* One instruction; true: and the next one is to follow. */
 static bool step(struct hart *hart, struct rv_insn *insn)
 {
@@ -64,7 +70,7 @@ static bool go_round(struct hart *hart, uint64_t head, uint64_t usual, struct ro
     do {
         struct rv_insn insn;
         uint64_t pc = hart->pc;
-        if (!step(hart, &insn))
+        if (!step(hart, &insn) || leaves_loop(&insn))
             return false;
         r->insns++;
         if (way)
