@@ -1,5 +1,6 @@
 #include "host/worker.h"
 
+#include "host/sanitize.h"
 #include "host/signal.h"
 #include "host/syscall.h"
 
@@ -28,7 +29,7 @@ static void prepare(struct host_worker *w)
     pthread_condattr_destroy(&attr);
     w->pauses = 0;
     w->exists = w->ended = w->joining = false;
-    atomic_store(&w->posted, 0);
+    w->posted = 0;
     atomic_store(&w->done, 0);
 }
 
@@ -58,10 +59,9 @@ static struct timespec idle_until(void)
     return t;
 }
 
-static bool has_work(struct host_worker *w)
+static bool has_work(const struct host_worker *w)
 {
-    return atomic_load_explicit(&w->posted, memory_order_relaxed) !=
-           atomic_load_explicit(&w->done, memory_order_relaxed);
+    return w->posted != host_worker_done(w);
 }
 
 /* With the lock held. False: there is none. */
@@ -134,7 +134,7 @@ bool host_worker_post(struct host_worker *w)
     pthread_mutex_lock(&w->lock);
     bool able = thread_there(w);
     if (able) {
-        atomic_fetch_add_explicit(&w->posted, 1, memory_order_release);
+        w->posted++;
         pthread_cond_broadcast(&w->changed);
     }
     pthread_mutex_unlock(&w->lock);
@@ -168,9 +168,12 @@ void host_worker_fork_prepare(struct host_worker *w)
 
 void host_worker_fork_done(struct host_worker *w, bool child)
 {
+    bool lost = child && w->exists;
     pthread_mutex_unlock(&w->lock);
     if (child)
         prepare(w);
+    if (lost && host_sanitize_keeps_lost_threads())
+        w->pauses++; /* for ever */
 }
 
 bool host_worker_is_of_use(void)

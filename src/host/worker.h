@@ -14,11 +14,12 @@
 #include <stdbool.h>
 
 struct host_worker {
-    pthread_mutex_t lock; /* of all below that is neither atomic nor says otherwise */
+    pthread_mutex_t lock; /* of all below that does not say otherwise */
     pthread_cond_t changed;
     void (*work)(void *context, unsigned number); /* constant */
     void *context;
-    _Atomic unsigned posted, done; /* pieces of work */
+    unsigned posted;       /* pieces of work */
+    _Atomic unsigned done; /* of those; written by the thread */
     pthread_t thread;
     int tid;         /* of the latest thread, once it runs */
     unsigned pauses; /* under way */
