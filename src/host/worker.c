@@ -29,7 +29,7 @@ static void prepare(struct host_worker *w)
     pthread_condattr_destroy(&attr);
     w->pauses = 0;
     w->exists = w->ended = w->joining = false;
-    w->posted = 0;
+    w->posted = w->begun = 0;
     atomic_store(&w->done, 0);
 }
 
@@ -61,7 +61,7 @@ static struct timespec idle_until(void)
 
 static bool has_work(const struct host_worker *w)
 {
-    return w->posted != host_worker_done(w);
+    return w->posted != w->begun;
 }
 
 /* With the lock held. False: there is none. */
@@ -81,8 +81,8 @@ static void *thread_main(void *worker)
     pthread_mutex_lock(&w->lock);
     w->tid = (int)host_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
     while (wait_for_work(w)) {
+        unsigned number = w->begun++;
         pthread_mutex_unlock(&w->lock);
-        unsigned number = atomic_load_explicit(&w->done, memory_order_relaxed);
         w->work(w->context, number);
         atomic_store_explicit(&w->done, number + 1, memory_order_release);
         pthread_mutex_lock(&w->lock);
@@ -163,17 +163,18 @@ void host_worker_resume(struct host_worker *w)
 
 void host_worker_fork_prepare(struct host_worker *w)
 {
+    if (host_sanitize_keeps_lost_threads())
+        host_worker_pause(w);
     pthread_mutex_lock(&w->lock);
 }
 
 void host_worker_fork_done(struct host_worker *w, bool child)
 {
-    bool lost = child && w->exists;
     pthread_mutex_unlock(&w->lock);
     if (child)
         prepare(w);
-    if (lost && host_sanitize_keeps_lost_threads())
-        w->pauses++; /* for ever */
+    else if (host_sanitize_keeps_lost_threads())
+        host_worker_resume(w);
 }
 
 bool host_worker_is_of_use(void)

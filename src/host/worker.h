@@ -18,8 +18,8 @@ struct host_worker {
     pthread_cond_t changed;
     void (*work)(void *context, unsigned number); /* constant */
     void *context;
-    unsigned posted;       /* pieces of work */
-    _Atomic unsigned done; /* of those; written by the thread */
+    unsigned posted, begun; /* pieces of work */
+    _Atomic unsigned done;  /* of those; written by the thread */
     pthread_t thread;
     int tid;         /* of the latest thread, once it runs */
     unsigned pauses; /* under way */

@@ -113,7 +113,7 @@ static const struct property {
     {"monitor", TEXT(monitor), check_not_empty, "the path of the guise command"},
     /* For developers, and for a monitor that is started again inside a root; not part of the library's documentation. */
     {"engine-options", TEXT(engine_options), check_engine_options,
-     "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, hot:N, insns:N, cache:BYTES"},
+     "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, hot:N, threads:0|1|2, insns:N, cache:BYTES"},
     {"dump", TEXT(dump), check_dump, "a list of guest, ir, host"},
     {"execfn", TEXT(execfn), NULL, NULL},
     {"fake-ids", TEXT(fake_ids), check_on, "on or off"},

@@ -275,6 +275,7 @@ static void child_asks_anew(void **state)
                     _exit(1);
                 nap();
             }
+            code_pause_thread(g->code);
             _exit(code_engine_stats(g->code).loops == loops ? 2 : 0);
         }
         int status;
