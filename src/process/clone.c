@@ -452,8 +452,10 @@ static int64_t clone_or_make_room(struct thread *t, const struct request *r)
     if (result != -EAGAIN)
         return result;
     process_pause_own_thread(t->process);
-    process_resume_own_thread(t->process);
-    return clone_one(t, r);
+    result = clone_one(t, r);
+    if (result) /* a child made by fork() has paused nothing */
+        process_resume_own_thread(t->process);
+    return result;
 }
 
 static int64_t serve_clone(struct thread *t, const struct request *r)

@@ -6,6 +6,7 @@
 #include "hot.h"
 #include <dirent.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 static char text[8192];
 
@@ -114,10 +115,37 @@ static void test_unshare(void)
     EQ("setresgid", setresgid((gid_t)-1, (gid_t)-1, (gid_t)-1), 0);
 }
 
+/* ---- Limits ---- */
+
+static void fork_at_limit(void)
+{
+    const uid_t nobody_else = 54321;
+    const struct rlimit two = {2, 2};
+    if (setresgid(nobody_else, nobody_else, nobody_else) || setresuid(nobody_else, nobody_else, nobody_else))
+        _exit(2); /* not for us to do here */
+    bool right = setrlimit(RLIMIT_NPROC, &two) == 0;
+    for (int i = 0; i < 20 && right; i++) {
+        right = heat(1);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(heat(1) ? 0 : 1);
+        int status = -1;
+        waitpid(pid, &status, 0);
+        right &= pid > 0 && status == 0;
+    }
+    _exit(right ? 0 : 1);
+}
+
+static void test_limit(void)
+{
+    OK("a limit of two processes is enough for two", shell_status(in_child(fork_at_limit)) != 1);
+}
+
 int main(void)
 {
     test_shown();
     test_unshare();
+    test_limit();
     OK("all loops were right", right_heat);
     return test_end();
 }
