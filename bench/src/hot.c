@@ -1,5 +1,5 @@
-/* What loops cost that get hot: COUNT copies of one, each gone round ROUNDS times. Prints milliseconds of the thread, of the
- * process, and by the clock.
+/* What loops cost that get hot: COUNT copies of one, each gone round ROUNDS times. Prints milliseconds of the
+ * thread, of the process, and by the clock.
  *
  *   riscv64-linux-gnu-gcc -O2 -static -DBODY=12 bench/src/hot.c -o hot
  *   guise run --engine-options=threads:0 ./hot 1000 24000 */

@@ -1,8 +1,9 @@
-/* A thread of the monitor's own beside those of the guest, which does what they can do without. It begins when there is work,
- * and ends when there has been none for a while: then the kernel has a process of so many threads as the guest knows.
+/* A thread of the monitor's own beside those of the guest, which does what they can do without. It begins when there
+ * is work, and ends when there has been none for a while: then the kernel has a process of so many threads as the
+ * guest knows.
  *
- * It has no signals: all are blocked. It shares the process's memory, files and directories, as libc's threads do, keeps
- * nothing of them, and has the ids of the thread that it began for.
+ * It has no signals: all are blocked. It shares the process's memory, files and directories, as libc's threads do,
+ * keeps nothing of them, and has the ids of the thread that it began for.
  *
  * Threads: any thread of the process. Lifetime: host_worker_init() ... host_worker_release().
  * Source: pthreads(7), tgkill(2). */
@@ -35,7 +36,8 @@ void host_worker_init(struct host_worker *worker, void (*work)(void *context, un
 /* Waits for the end of the thread. */
 void host_worker_release(struct host_worker *worker);
 
-/* Another piece of work; the thread sees what was written before. False: there is no thread to do it, now, and it is none. */
+/* Another piece of work; the thread sees what was written before. False: there is no thread to do it, now, and it is
+ * none. */
 bool host_worker_post(struct host_worker *worker);
 
 /* How many pieces are done; the caller sees what the thread wrote for them. */

@@ -92,8 +92,8 @@ void jit_make_thunks(const struct jit_machine *machine, struct jit_modes modes, 
  * may be executing it. */
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target);
 
-/* From now on whoever comes to the unit's entry, or to where it can be stopped, faults there: `buried` of the thunks is the way out
- * then, or that of the stop. Who is inside goes on. `place`: address for writing. */
+/* From now on whoever comes to the unit's entry, or to where it can be stopped, faults there: `buried` of the thunks
+ * is the way out then, or that of the stop. Who is inside goes on. `place`: address for writing. */
 void jit_bury(uint8_t *place);
 
 /* Is it such a place? Either address. Async-signal-safe. */

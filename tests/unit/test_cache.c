@@ -258,7 +258,8 @@ static void links_fill_a_chunk(void **state)
     jit_cache_free(f.cache);
 }
 
-/* Units are made one after the other in a chunk that is lent, while others are made and added elsewhere, and added later. */
+/* Units are made one after the other in a chunk that is lent, while others are made and added elsewhere, and added
+ * later. */
 static void lent_chunk_is_filled_apart(void **state)
 {
     enum { COUNT = 5 };
@@ -290,7 +291,8 @@ static void lent_chunk_is_filled_apart(void **state)
     jit_cache_free(f.cache);
 }
 
-/* One that was made behind a unit that was not added cannot be added either; the chunk goes on where the last one was. */
+/* One that was made behind a unit that was not added cannot be added either; the chunk goes on where the last one
+ * was. */
 static void forgotten_unit_takes_those_behind_it(void **state)
 {
     (void)state;

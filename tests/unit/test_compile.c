@@ -9,8 +9,8 @@
  *          ebreak
  *   stale: ebreak
  *
- * A writer stores a new VERSION, announces the change and then publishes it: a hart that has seen the publication must execute
- * what was published. */
+ * A writer stores a new VERSION, announces the change and then publishes it: a hart that has seen the publication
+ * must execute what was published. */
 #include "cpu/riscv/engine.h"
 #include "cpu/riscv/unit.h"
 #include "host/copy.h"

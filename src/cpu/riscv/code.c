@@ -614,7 +614,8 @@ static bool is_all_there(struct code *code, const struct lift_result *lifted, bo
     return true;
 }
 
-/* What the thread has made takes its place, if all is still as it was when it was asked for, and it was not asked twice. */
+/* What the thread has made takes its place, if all is still as it was when it was asked for, and it was not asked
+ * twice. */
 static bool take(struct code *code, struct unit *u, const struct compile_job *job)
 {
     bool changeable;

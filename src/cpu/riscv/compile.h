@@ -1,12 +1,13 @@
-/* Loops are compiled beside the harts: a hart asks, goes on in the units that it has, and takes what was made when it comes by
- * again. Private to cpu/riscv.
+/* Loops are compiled beside the harts: a hart asks, goes on in the units that it has, and takes what was made when
+ * it comes by again. Private to cpu/riscv.
  *
  *   hart, with the code's lock          thread, without any              hart, with the code's lock
  *   compile_ask()  ── way, bytes ──>  lifts and assembles in a  ── unit ──>  compile_made()  compares bytes, publishes
  *                                     chunk that it was lent                 compile_next()
  *
- * The thread sees no guest memory, only the bytes that the hart has executed, and publishes nothing: whether they are still
- * what is there is looked at, under the lock, by who takes the unit. So guest code may change meanwhile, and processes fork.
+ * The thread sees no guest memory, only the bytes that the hart has executed, and publishes nothing: whether they
+ * are still what is there is looked at, under the lock, by who takes the unit. So guest code may change meanwhile,
+ * and processes fork.
  *
  * Threads: the code's lock is held around all of it. Lifetime: compile_init() ... compile_release(). */
 #ifndef CPU_RISCV_COMPILE_H
@@ -53,7 +54,8 @@ struct compile {
 void compile_init(struct compile *compile, enum engine_threads threads, const struct compile_target *target);
 void compile_release(struct compile *compile);
 
-/* Asks for the loop at `pc`, on behalf of a hart of process `pid`. False: nobody can make it now but the hart itself. */
+/* Asks for the loop at `pc`, on behalf of a hart of process `pid`. False: nobody can make it now but the hart
+ * itself. */
 bool compile_ask(struct compile *compile, int pid, uint64_t pc, const struct lift_way *way);
 
 /* The oldest request that the thread is done with, or NULL; it is there until compile_next(). */

@@ -128,7 +128,8 @@ static void look_soon(struct hart *hart, uint64_t head)
     count_rounds(hart, head, code_engine(hart->code)->hot / LOOKS);
 }
 
-/* Makes a loop of the code at `at`, if the hart goes round there. Its ways to `head` are counted. False: the engine is left. */
+/* Makes a loop of the code at `at`, if the hart goes round there. Its ways to `head` are counted. False: the engine
+ * is left. */
 static bool make_loop(struct hart *hart, uint64_t head, uint64_t at)
 {
     struct lift_way way;
@@ -138,7 +139,8 @@ static bool make_loop(struct hart *hart, uint64_t head, uint64_t at)
     return result != RECORD_LEFT;
 }
 
-/* There is a loop at `head`, but the hart goes round another way: a loop of its own, which begins where it leaves the other one. */
+/* There is a loop at `head`, but the hart goes round another way: a loop of its own, which begins where it leaves
+ * the other one. */
 static bool split_loop(struct hart *hart, uint64_t head, uint64_t path)
 {
     uint64_t split;

@@ -12,8 +12,8 @@ enum record_result {
     RECORD_STEADY,
 };
 
-/* Interprets a hart that is at a way back to `head` for some rounds of the loop, and says which way each of them went. Between
- * code_enter() and code_leave(). */
+/* Interprets a hart that is at a way back to `head` for some rounds of the loop, and says which way each of them
+ * went. Between code_enter() and code_leave(). */
 enum record_result record_loop(struct hart *hart, uint64_t head, struct lift_way *way);
 
 /* Where the way round leaves the path that the loop was translated with. */

@@ -96,8 +96,8 @@ struct translation *translator_add(struct translator *translator, struct unit *c
 /* What loops are asked of. */
 struct compile *translator_compile(struct translator *translator);
 
-/* The loop that was made on request takes the place of the unit's translation. NULL: there is no memory for its record, or other
- * ones that were made before it were forgotten. */
+/* The loop that was made on request takes the place of the unit's translation. NULL: there is no memory for its
+ * record, or other ones that were made before it were forgotten. */
 struct translation *translator_take(struct translator *translator, struct unit *cold,
                                     const struct compile_job *job, bool changeable);
 
