@@ -314,6 +314,20 @@ void lift_trace(struct lifter *l)
     }
 }
 
+unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8_t *from, uint64_t pc,
+                    uint8_t *bytes, unsigned size)
+{
+    for (unsigned i = 0; i < count; from += pieces[i++].bytes) {
+        uint64_t offset = pc - pieces[i].pc;
+        if (offset >= pieces[i].bytes)
+            continue;
+        size = (unsigned)MIN(pieces[i].bytes - offset, size);
+        memcpy(bytes, from + offset, size);
+        return size;
+    }
+    return 0;
+}
+
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result)
 {
