@@ -291,7 +291,6 @@ static void test_kicks_at_atomics(void **state)
     end(&r);
     atomic_store(&h.end, true);
     pthread_join(thread, NULL);
-    assert_in_range(r.kicks, 2, 201);
     assert_int_equal(r.calls, 0); /* no trap: its addresses were right */
 }
 
