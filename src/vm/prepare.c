@@ -99,7 +99,8 @@ static int run_system(void *context, struct guise_error *err)
     return r;
 }
 
-/* Inside the user namespace: the files have the owners that the guest gave them. The file is sparse and read as zeroes. */
+/* Inside the user namespace: the files have the owners that the guest gave them. The file is sparse and read as
+ * zeroes. */
 static int run_disk(void *context, struct guise_error *err)
 {
     static const char script[] = "mv tree/boot/guise/kernel tree/boot/guise/initrd .\n"
