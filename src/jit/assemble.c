@@ -447,7 +447,8 @@ void jit_settle_fault(struct jit_assembler *as)
     }
 }
 
-/* The slot's value, which is wanted in the pin from this point down, is somewhere else above it. */
+/* The slot's value, which is wanted in the pin from this point down, is somewhere else above it. (In memory, if it is in the register
+ * that the operation under way will overwrite: it came there as an operand alone.) */
 static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
 {
     as->claimed &= ~JIT_REG(pin);
@@ -458,7 +459,7 @@ static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
         return;
     }
     const struct ir_ins *ins = ir_at(as->ir, value);
-    if (ins->reg != JIT_NO_REG)
+    if (ins->reg != JIT_NO_REG && !(as->written & JIT_REG(ins->reg)))
         as->target->move(as, pin, ins->reg);
     else
         as->target->load(as, pin, jit_home_offset(as, ins));
@@ -516,6 +517,7 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
     unsigned slot = ins->a;
     ir_ref before = ins->prev;
     bool pinned = slot < as->ir->machine->pin_count;
+    as->written = 0;
     if (pinned)
         fill_set(as, slot, ins->b);
     else
@@ -664,11 +666,13 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     unsigned flags = ir_ops[ins->op].flags;
     if (flags & IR_PURE && jit_is_idle(as, ref) && (!(flags & IR_KEEP) || ins->hint == JIT_CONSUMED))
         return;
+    const uint8_t *cold = as->cold;
     want_operands(as, ref, ins);
     as->target->emit(as, ref);
     if (as->probe && flags & IR_FAULT) {
         const uint8_t *pc = as->probe->fault->pc;
-        if (pc >= as->hot + as->hot_exec && pc < end)
+        if ((pc >= as->hot + as->hot_exec && pc < end) ||
+            (pc >= cold + as->cold_exec && pc < as->cold + as->cold_exec))
             found_fault(as, ref);
     }
 }

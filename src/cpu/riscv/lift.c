@@ -54,7 +54,8 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
     return (struct ir_exit){.kind = IR_EXIT_GO,
                             .pc = target,
                             .reason = LIFT_HOT,
-                            .count = leads_back(l, target) && l->limits->counts};
+                            .count = leads_back(l, target) && l->limits->counts && !lift_is_far(l, target),
+                            .far = lift_is_far(l, target)};
 }
 
 /* Is it the way back in the loop that the unit is to be? */
@@ -93,7 +94,8 @@ static bool is_near(const struct lifter *l, uint64_t target)
 /* An unconditional jump: its target belongs to the unit unless it is there already. */
 static void follow(struct lifter *l, uint64_t target)
 {
-    if (is_lifted(l, target) || !is_near(l, target) || l->result->piece_count == LIFT_MAX_PIECES) {
+    if (is_lifted(l, target) || !is_near(l, target) || lift_is_far(l, target) ||
+        l->result->piece_count == LIFT_MAX_PIECES) {
         leave_go(l, target);
         return;
     }
@@ -105,8 +107,8 @@ static void follow(struct lifter *l, uint64_t target)
 /* detail: relative to the pc? */
 void lift_upper(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
-    uint64_t base = row->detail ? l->pc : 0;
-    lift_set_x(l, insn->rd, lift_constant(l, base + (uint64_t)(int64_t)insn->imm));
+    uint64_t imm = (uint64_t)(int64_t)insn->imm;
+    lift_set_x(l, insn->rd, row->detail ? lift_code_address(l, l->pc + imm) : lift_constant(l, imm));
 }
 
 /* To a known pc; `rd` gets the address of what follows. */
@@ -117,11 +119,14 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
         return;
     }
     uint64_t return_pc = l->next;
-    lift_set_x(l, rd, lift_constant(l, return_pc));
+    lift_set_x(l, rd, lift_code_address(l, return_pc));
     if (rd == LIFT_RA)
         leave(l,
-              (struct ir_exit){
-                  .kind = IR_EXIT_CALL, .pc = target, .return_pc = return_pc, .check = l->x_slot[LIFT_RA]},
+              (struct ir_exit){.kind = IR_EXIT_CALL,
+                               .pc = target,
+                               .return_pc = return_pc,
+                               .check = l->x_slot[LIFT_RA],
+                               .far = lift_is_far(l, target)},
               0);
     else
         leave_go(l, target);
@@ -143,11 +148,12 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
         return;
     }
     ir_ref target = lift_address(l, insn);
-    if (ir_is_constant(target)) {
-        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target) & ~UINT64_C(1));
+    uint64_t known;
+    if (lift_is_code_address(l, target, &known)) {
+        jump(l, insn->rd, known & ~UINT64_C(1));
         return;
     }
-    lift_set_x(l, insn->rd, lift_constant(l, return_pc));
+    lift_set_x(l, insn->rd, lift_code_address(l, return_pc));
     struct ir_exit exit = {.kind = IR_EXIT_INDIRECT};
     if (insn->rd == LIFT_RA) {
         exit.kind = IR_EXIT_INDIRECT_CALL;
@@ -197,7 +203,7 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
 void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
     (void)insn;
-    lift_leave_stop(l, row->detail);
+    lift_leave_stop(l, l->limits->paged ? LIFT_INTERPRET : row->detail);
 }
 
 /* ---- Units ---- */
@@ -238,7 +244,7 @@ static void record(struct lifter *l, uint32_t word, unsigned length)
 static bool has_room(const struct lifter *l)
 {
     return l->result->insns < l->limits->max_insns && ir_has_room(l->ir) &&
-           l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS;
+           l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS && !lift_is_far(l, l->pc);
 }
 
 static bool is_known(const struct lifter *l)
@@ -290,6 +296,8 @@ static void lift_insn(struct lifter *l)
     }
     const struct lift_row *row = &rows[insn.op];
     l->next = l->pc + length;
+    if (unlikely(l->limits->paged))
+        lift_require_fp(l, &insn);
     row->lift(l, &insn, row);
     l->pc = l->next;
 }
@@ -304,6 +312,20 @@ void lift_trace(struct lifter *l)
         else
             lift_insn(l);
     }
+}
+
+unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8_t *from, uint64_t pc,
+                    uint8_t *bytes, unsigned size)
+{
+    for (unsigned i = 0; i < count; from += pieces[i++].bytes) {
+        uint64_t offset = pc - pieces[i].pc;
+        if (offset >= pieces[i].bytes)
+            continue;
+        size = (unsigned)MIN(pieces[i].bytes - offset, size);
+        memcpy(bytes, from + offset, size);
+        return size;
+    }
+    return 0;
 }
 
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
