@@ -4,7 +4,8 @@
  *   boot_backends    event loop, signals, consoles, disks, network
  *   machine_new ─> machine_run ─> machine_free, again after each reboot
  *
- * Everything lives in one struct and is taken down in boot_release(), so that the terminal is itself again on every way out. */
+ * Everything lives in one struct and is taken down in boot_release(), so that the terminal is itself again on every
+ * way out. */
 #include "base/error.h"
 #include "base/util.h"
 #include "block/raw.h"

@@ -1,5 +1,6 @@
 # Runs in a copy of an image's root, by Guise: makes a computer's system of it. Lines that begin with "P: " are phases.
-# In /boot/guise it leaves `kernel` and `initrd`.
+# In /boot/guise it leaves `kernel` and `initrd`. Here /proc, /sys, /dev and /etc/resolv.conf are the host's own: nothing may write to
+# them.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 umask 022
@@ -89,7 +90,6 @@ passwd -q -d root
 echo guise >/etc/hostname
 echo "127.0.0.1 localhost guise" >/etc/hosts
 echo "/dev/vda / ext4 defaults 0 0" >/etc/fstab
-echo "nameserver 10.0.2.3" >/etc/resolv.conf
 
 # Nothing is to be brought up to date at the first start.
 journalctl --update-catalog

@@ -211,7 +211,6 @@ static const struct property machine_properties[] = {
     {"temporary", TEXT(temporary), check_on, "on or off"},
     {"timeout", TEXT(timeout), check_timeout, "a number of seconds"},
     {"dump-dtb", TEXT(dump_dtb), check_not_empty, "a file"},
-    {"monitor", TEXT(monitor), check_not_empty, "the path of the guise command"},
     COMMON_PROPERTIES,
     {0},
 };
