@@ -64,6 +64,7 @@ struct jit_cache {
     void *context;
     size_t chunk_bytes;
     unsigned chunk_count;
+    unsigned used;     /* chunks from here on have never been filled: their memory is not touched */
     int filling, lent; /* chunks, or -1 */
     uint64_t next_age;
     struct jit_cache_stats stats;
@@ -219,10 +220,10 @@ static bool chunk_has_room(const struct jit_cache *cache, const struct chunk *ch
 
 static struct chunk *find_free(struct jit_cache *cache)
 {
-    for (unsigned i = 0; i < cache->chunk_count; i++)
+    for (unsigned i = 0; i < cache->used; i++)
         if (cache->chunks[i].state == CHUNK_FREE)
             return &cache->chunks[i];
-    return NULL;
+    return cache->used < cache->chunk_count ? &cache->chunks[cache->used++] : NULL;
 }
 
 /* Room in the chunk whose number is *current, or in another one, which becomes current. */
@@ -260,8 +261,8 @@ bool jit_cache_lend(struct jit_cache *cache, struct jit_room *room, unsigned *fi
 
 bool jit_cache_is_low(const struct jit_cache *cache)
 {
-    if (!jit_cache_is_mapped(cache))
-        return false; /* all of it will be new */
+    if (!jit_cache_is_mapped(cache) || cache->used < cache->chunk_count)
+        return false; /* all or some of it will be new */
     for (unsigned i = 0; i < cache->chunk_count; i++)
         if (cache->chunks[i].state == CHUNK_FREE || cache->chunks[i].state == CHUNK_DYING)
             return false;
@@ -457,7 +458,7 @@ int jit_cache_new(struct jit_cache **out, size_t size, const struct jit_cache_op
 
 static void clear_all(struct jit_cache *cache)
 {
-    for (unsigned i = 0; i < cache->chunk_count; i++)
+    for (unsigned i = 0; i < cache->used; i++)
         chunk_clear(cache, &cache->chunks[i]);
     cache->filling = cache->lent = -1;
 }
@@ -483,7 +484,7 @@ void jit_cache_free(struct jit_cache *cache)
     if (!cache)
         return;
     clear_all(cache);
-    for (unsigned i = 0; i < cache->chunk_count; i++) {
+    for (unsigned i = 0; i < cache->used; i++) {
         for (unsigned j = 0; j < CHUNK_BLOCKS; j++)
             free(cache->chunks[i].blocks[j]);
         free(cache->chunks[i].units);
