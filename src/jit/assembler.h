@@ -112,7 +112,7 @@ struct jit_target {
 };
 extern const struct jit_target jit_target_host;
 
-/* An instruction's bytes, the lowest first: up to eight, and up to seven behind them. */
+/* An instruction's bytes, the lowest first: one to eight, and up to eight behind them. */
 struct jit_code {
     uint64_t head, tail;
     unsigned head_size, tail_size;

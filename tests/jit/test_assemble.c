@@ -205,7 +205,6 @@ static void bench_init(struct bench *b, const struct ir_machine *machine, struct
                                       .state = offsetof(struct cpu, state),
                                       .pending = offsetof(struct cpu, pending),
                                       .calls = unit_calls,
-                                      .call_count = UNIT_CALLS,
                                       .page_bits = paged ? PAGE_BITS : 0,
                                       .pages = offsetof(struct cpu, pages),
                                       .bias = offsetof(struct cpu, bias),

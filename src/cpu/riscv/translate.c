@@ -88,7 +88,6 @@ int translator_new(struct translator **out, const struct engine_options *options
         .return_slot = lift_x_slot[1],
         .memory_base = mem_base,
         .calls = lift_calls,
-        .call_count = lift_call_count,
     };
     if (ops->host)
         jit_system_machine(&tr->machine);

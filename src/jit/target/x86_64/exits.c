@@ -158,22 +158,17 @@ static void find_way(struct jit_assembler *as, const struct ir_exit *exit, struc
 
 /* ---- POLL ---- */
 
-/* Nothing is executed: it is a place to stop at, from where cold code leads out. */
+/* Nothing is executed: it is a place to stop at, from where cold code leads out. Paged code looks whether it is to. */
 static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
     jit_settle(as, rare);
-    if (as->ir->loop)
-        jit_way_out(as, &steps);
+    jit_way_out(as, &steps);
+    const uint8_t *out = poll_stub(as, &steps, exit->pc);
+    if (x86_is_paged(as))
+        emit_poll_check(as, out);
     else
-        jit_way_home(as, 0, 0, &steps);
-    as->stop.at = jit_here(as);
-    as->stop.out = x86_cold_begin(as);
-    jit_emit_steps(as, &steps);
-    x86_mov_imm(as, RAX, (int64_t)exit->pc);
-    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
-    x86_jmp(as, as->thunks->poll);
-    x86_cold_end(as);
+        as->stop = (struct jit_stop){jit_here(as), out};
 }
 
 /* ---- BR ---- */
