@@ -84,7 +84,8 @@ struct ir_exit {
     uint8_t check;  /* IR_EXIT_CALL, _INDIRECT_CALL, _RETURN: slot with the return address */
     /* IR_EXIT_GO: leaves with `reason` when it comes by for the n-th time, n being in jit_state.counters. */
     bool count;
-    bool far; /* IR_EXIT_GO, IR_EXIT_CALL in paged memory: `pc` is in another page, wherever that is now */
+    bool poll; /* IR_EXIT_GO, IR_EXIT_CALL in paged memory: looks at `pending` first */
+    bool far;  /* IR_EXIT_GO, IR_EXIT_CALL in paged memory: `pc` is in another page, wherever that is now */
 };
 
 /* A piece of guest state: 8 bytes in the CPU's state, at `offset` from where the back end's state register points. */

@@ -55,6 +55,7 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
                             .pc = target,
                             .reason = LIFT_HOT,
                             .count = leads_back(l, target) && l->limits->counts && !lift_is_far(l, target),
+                            .poll = lift_polls(l, target),
                             .far = lift_is_far(l, target)};
 }
 
@@ -126,6 +127,7 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
                                .pc = target,
                                .return_pc = return_pc,
                                .check = l->x_slot[LIFT_RA],
+                               .poll = lift_polls(l, target),
                                .far = lift_is_far(l, target)},
               0);
     else

@@ -115,6 +115,9 @@ bool lift_is_code_address(struct lifter *l, ir_ref value, uint64_t *pc);
 /* Is the place in another page than the unit? */
 bool lift_is_far(const struct lifter *l, uint64_t pc);
 
+/* Every way round that does not leave the page goes by a place that looks whether the hart is to stop. */
+bool lift_polls(const struct lifter *l, uint64_t target);
+
 /* Before the instruction: floating point must be on; and its state dirty if the instruction changes it, for else it becomes so. */
 void lift_require_fp(struct lifter *l, const struct rv_insn *insn);
 
