@@ -1,6 +1,7 @@
 #include "cpu/riscv/translate.h"
 
 #include "base/error.h"
+#include "base/histogram.h"
 #include "base/util.h"
 #include "cpu/riscv/report.h"
 #include "host/clock.h"
@@ -25,7 +26,8 @@ struct translator {
     struct jit_thunks thunks;
     struct engine_stats stats;
     uint64_t compile_ticks, first_ticks,
-        first_ns; /* spent; and when both clocks were read for the first time */
+        first_ns;                /* spent; and when both clocks were read for the first time */
+    struct histogram insn_ticks; /* spent for a guest instruction, as many times as there are instructions */
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
     struct lift_loop loop;
@@ -47,10 +49,10 @@ static void start_clocks(struct translator *tr)
     tr->first_ticks = host_ticks();
 }
 
-static uint64_t compile_ns(const struct translator *tr)
+static uint64_t ns_of(const struct translator *tr, uint64_t ticks)
 {
-    uint64_t ticks = host_ticks() - tr->first_ticks, ns = now_ns() - tr->first_ns;
-    return ticks ? (uint64_t)((unsigned __int128)tr->compile_ticks * ns / ticks) : 0;
+    uint64_t all_ticks = host_ticks() - tr->first_ticks, all_ns = now_ns() - tr->first_ns;
+    return all_ticks ? (uint64_t)((unsigned __int128)ticks * all_ns / all_ticks) : 0;
 }
 
 /* ---- Life ---- */
@@ -326,8 +328,10 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
 {
     uint64_t start = host_ticks();
     struct translation *t = translate(tr, cold, source, kind, path, changeable, failure);
-    tr->compile_ticks += host_ticks() - start;
+    uint64_t ticks = host_ticks() - start;
+    tr->compile_ticks += ticks;
     if (t) {
+        histogram_add(&tr->insn_ticks, ticks / t->insns, t->insns);
         tr->stats.insns += t->insns;
         tr->stats.loops += kind == TRANSLATION_LOOP;
         atomic_store_explicit(&cold->translation, t, memory_order_release);
@@ -523,7 +527,8 @@ struct engine_stats translator_stats(const struct translator *tr)
 {
     struct engine_stats stats = tr->stats;
     struct jit_cache_stats cache = jit_cache_stats(tr->cache);
-    stats.compile_ns = compile_ns(tr);
+    stats.compile_ns = ns_of(tr, tr->compile_ticks);
+    stats.insn_ns = ns_of(tr, histogram_median(&tr->insn_ticks));
     stats.units = cache.units;
     stats.bytes = cache.bytes;
     stats.killed = cache.killed;
