@@ -18,6 +18,7 @@ enum {
     FAULT = IR_FAULT,
     LEAVE = IR_LEAVE,
     KEEP = IR_KEEP,
+    PART = IR_PART,
 };
 
 const struct ir_op_info ir_ops[IR_OP_COUNT] = {
@@ -26,15 +27,17 @@ const struct ir_op_info ir_ops[IR_OP_COUNT] = {
 #undef OP
 };
 
-/* Writes an instruction in one piece: field by field, the bit-fields cost more than all the rest. */
+/* Writes an instruction in two pieces: field by field, the bit-fields cost more than all the rest. */
 static inline ir_ref push(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref prev, ir_ref a, ir_ref b)
 {
-    assert(ir->count < IR_MAX_INS);
-    uint64_t word =
-        (uint64_t)op | (uint64_t)type << 8 | (uint64_t)prev << 16 | (uint64_t)a << 32 | (uint64_t)b << 48;
-    static_assert(sizeof(struct ir_ins) == sizeof(word), "an instruction is a word");
-    memcpy(&ir->ins[ir->count], &word, sizeof(word));
-    return (ir_ref)(IR_BASE + ir->count++);
+    const uint32_t halves[2] = {(uint32_t)op | (uint32_t)type << 8 | (uint32_t)prev << 16,
+                                (uint32_t)a | (uint32_t)b << 16};
+    unsigned index = ir->count;
+    assert(index < IR_MAX_INS);
+    static_assert(sizeof(struct ir_ins) == sizeof(halves), "an instruction is two words");
+    memcpy(&ir->ins[index], halves, sizeof(halves));
+    ir->count = index + 1;
+    return (ir_ref)(IR_BASE + index);
 }
 
 static ir_ref push_get(struct ir *ir, unsigned slot)
@@ -63,15 +66,19 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->machine = machine;
     ir->pc = pc;
     ir->count = ir->constant_count = ir->exit_count = 0;
-    ir->set[0] = ir->set[1] = 0;
-    ir->seen = 0;
-    ir->loop = false;
-    memset(ir->chain, 0, sizeof(ir->chain));
-    memset(ir->slot, 0, sizeof(ir->slot));
-    memset(ir->value, 0, sizeof(ir->value));
-    memset(ir->constant_hash, 0, sizeof(ir->constant_hash));
+    ir->marked = ir->loop = false;
+    memset(ir->set, 0, offsetof(struct ir, exits) - offsetof(struct ir, set));
     for (unsigned slot = 0; slot < machine->pin_count; slot++)
         push_get(ir, slot);
+}
+
+/* What precedes an instruction that may fault or leave: nobody asks for the pc of others. */
+static void push_mark(struct ir *ir)
+{
+    if (!ir->marked)
+        return;
+    ir->marked = false;
+    push(ir, IR_PC, IR_I64, IR_NOWHERE, (ir_ref)ir->mark, (ir_ref)(ir->mark >> 16));
 }
 
 bool ir_has_room(const struct ir *ir)
@@ -99,10 +106,13 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
 {
     if (op == IR_SET)
         return push_set(ir, type, a, b);
+    bool seen = ir_ops[op].flags & (IR_FAULT | IR_LEAVE);
+    if (seen)
+        push_mark(ir);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
     ir->alike[ref - IR_BASE] = ir->chain[op];
     ir->chain[op] = ref;
-    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE))
+    if (seen)
         ir->seen = ref;
     if (op == IR_GET)
         ir->value[a] = ref;
@@ -189,14 +199,8 @@ void ir_mark(struct ir *ir, uint64_t pc)
 {
     uint64_t distance = pc - ir->pc;
     assert((uint64_t)(int32_t)distance == distance);
-    ir_ref low = (ir_ref)distance, high = (ir_ref)(distance >> 16);
-    struct ir_ins *last = &ir->ins[ir->count - 1];
-    if (ir->count && last->op == IR_PC) {
-        last->a = low;
-        last->b = high;
-        return;
-    }
-    push(ir, IR_PC, IR_I64, IR_NOWHERE, low, high);
+    ir->mark = (uint32_t)distance;
+    ir->marked = true;
 }
 
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref)

@@ -5,6 +5,7 @@
 #include "cpu/riscv/extensions.h"
 #include "cpu/riscv/lift_row.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What one instruction may need, beside the IR's own reserve: the guards of its operands, and the unit's end. */
@@ -202,14 +203,20 @@ void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_r
 
 /* ---- Units ---- */
 
+static void refill(struct lifter *l)
+{
+    l->window_pc = l->pc;
+    l->window_size =
+        l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(uint32_t));
+    l->window_whole = l->window_size >= sizeof(uint32_t) ? l->window_size - 3 : 0;
+}
+
 /* The word at l->pc; how many of its bytes are there. */
 static unsigned fetch(struct lifter *l, uint32_t *word)
 {
     uint64_t at = l->pc - l->window_pc;
-    if (at > l->window_size || l->window_size - at < 4) {
-        l->window_pc = l->pc;
-        l->window_size =
-            l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(*word));
+    if (unlikely(at >= l->window_whole)) {
+        refill(l);
         at = 0;
     }
     unsigned there = l->window_size - (unsigned)at;
@@ -235,10 +242,18 @@ static void record(struct lifter *l, uint32_t word, unsigned length)
     r->insns++;
 }
 
+/* So many instructions fit in any unit. */
+enum { SURE_INSNS = 24 };
+static_assert(SURE_INSNS * IR_ROOM_INS + IR_MAX_SLOTS <= IR_MAX_INS &&
+                  SURE_INSNS * IR_ROOM_CONSTANTS + 1 <= IR_BASE && SURE_INSNS * ROOM_EXITS <= IR_MAX_EXITS,
+              "there is room for them");
+
 static bool has_room(const struct lifter *l)
 {
-    return l->result->insns < l->limits->max_insns && ir_has_room(l->ir) &&
-           l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS;
+    unsigned insns = l->result->insns;
+    if (insns >= l->limits->max_insns)
+        return false;
+    return insns < SURE_INSNS || (ir_has_room(l->ir) && l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS);
 }
 
 static bool is_known(const struct lifter *l)

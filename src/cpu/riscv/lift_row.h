@@ -36,8 +36,8 @@ struct lifter {
 
     /* Guest code read ahead. */
     uint64_t window_pc;
-    unsigned window_size;
-    uint8_t window[64 + 4]; /* a word may be read at the very end */
+    unsigned window_size, window_whole; /* bytes; where whole words begin */
+    uint8_t window[64 + 4];             /* a word may be read at the very end */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
     uint32_t asked; /* those that had to be looked at for it */
