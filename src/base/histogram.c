@@ -10,14 +10,12 @@ static unsigned step_of(uint64_t value)
     return (shift + 1) * STEPS + (unsigned)(value >> shift & (STEPS - 1));
 }
 
-/* The value in the middle of the step. */
-static uint64_t middle_of(unsigned step)
+/* The step has the values from `first` on, `width` of them. */
+static uint64_t first_of(unsigned step, uint64_t *width)
 {
-    if (step < STEPS)
-        return step;
-    unsigned shift = step / STEPS - 1;
-    uint64_t first = (uint64_t)(STEPS + step % STEPS) << shift;
-    return first + ((UINT64_C(1) << shift) >> 1);
+    unsigned shift = step < STEPS ? 0 : step / STEPS - 1;
+    *width = UINT64_C(1) << shift;
+    return step < STEPS ? step : (uint64_t)(STEPS + step % STEPS) << shift;
 }
 
 void histogram_add(struct histogram *h, uint64_t value, uint64_t times)
@@ -26,11 +24,13 @@ void histogram_add(struct histogram *h, uint64_t value, uint64_t times)
     h->count[step_of(value)] += times;
 }
 
+/* Values are taken to be spread evenly over their step. */
 uint64_t histogram_median(const struct histogram *h)
 {
-    uint64_t below = 0;
+    uint64_t below = 0, width;
     unsigned step = 0;
     while (step < HISTOGRAM_STEPS - 1 && 2 * (below + h->count[step]) < h->total)
         below += h->count[step++];
-    return middle_of(step);
+    uint64_t first = first_of(step, &width), count = h->count[step];
+    return count ? first + (uint64_t)((unsigned __int128)width * (h->total / 2 - below) / count) : first;
 }

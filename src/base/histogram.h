@@ -1,5 +1,5 @@
 /* How often values occurred, on a logarithmic scale: eight steps to an octave, so that what is read from it is right within
- * a sixteenth.
+ * an eighth.
  *
  * Threads: none. Lifetime: {0} is empty; owns nothing. */
 #ifndef BASE_HISTOGRAM_H

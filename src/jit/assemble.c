@@ -653,7 +653,6 @@ static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
 static void assemble_ins(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    const uint8_t *end = as->hot + as->hot_exec;
     switch (ins->op) {
     case IR_NOP:
     case IR_PC:
@@ -673,10 +672,11 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
     if (flags & IR_PURE && jit_is_idle(as, ref) && (!(flags & IR_KEEP) || ins->hint == JIT_CONSUMED))
         return;
     want_operands(as, ref, ins);
+    const uint8_t *end = as->hot;
     as->target->emit(as, ref);
-    if (as->probe && flags & IR_FAULT) {
+    if (unlikely(as->probe) && flags & IR_FAULT) {
         const uint8_t *pc = as->probe->fault->pc;
-        if (pc >= as->hot + as->hot_exec && pc < end)
+        if (pc >= as->hot + as->hot_exec && pc < end + as->hot_exec)
             found_fault(as, ref);
     }
 }

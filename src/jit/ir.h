@@ -106,20 +106,17 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
-    bool loop;     /* has a LOOP; `machine` may be its own then: see ir_loop() */
-    bool no_fold;  /* tests: make every instruction as it is asked for */
-    bool marked;   /* ir_mark(), and no PC says so yet */
-    uint32_t mark; /* distance to the unit's pc */
-
-    /* All 0 in an empty unit. */
+    bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
+    bool no_fold;               /* tests: make every instruction as it is asked for */
+    bool marked;                /* ir_mark(), and no PC says so yet */
+    uint32_t mark;              /* distance to the unit's pc */
     uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
     ir_ref chain[IR_OP_COUNT];  /* latest instruction of each op */
     ir_ref slot[IR_MAX_SLOTS];  /* latest SET of each slot, 0 when there is none */
     ir_ref value[IR_MAX_SLOTS]; /* current value of each slot, 0 when not yet known */
-    uint16_t constant_hash[64];
-
     struct ir_exit exits[IR_MAX_EXITS];
+    uint16_t constant_hash[64];
     uint16_t constant_next[IR_BASE];
     int64_t constants[IR_BASE];
     ir_ref alike[IR_MAX_INS]; /* the instruction's predecessor in its chain */

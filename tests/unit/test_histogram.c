@@ -14,7 +14,7 @@
 static void median_is(const struct histogram *h, uint64_t value)
 {
     uint64_t median = histogram_median(h), distance = median > value ? median - value : value - median;
-    assert_true(distance <= value / 16);
+    assert_true(distance <= value / 8);
 }
 
 static void single_values(void **state)

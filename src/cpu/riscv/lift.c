@@ -91,6 +91,18 @@ static bool is_near(const struct lifter *l, uint64_t target)
     return target - l->ir->pc + reach < 2 * reach;
 }
 
+/* What is lifted next is at `pc`, up to where another piece begins. */
+static void begin_piece(struct lifter *l, uint64_t pc)
+{
+    struct lift_result *r = l->result;
+    l->bound = UINT64_MAX;
+    for (unsigned i = 0; i < r->piece_count; i++)
+        if (r->pieces[i].pc > pc)
+            l->bound = MIN(l->bound, r->pieces[i].pc);
+    l->piece = &r->pieces[r->piece_count++];
+    *l->piece = (struct lift_piece){.pc = pc};
+}
+
 /* An unconditional jump: its target belongs to the unit unless it is there already. */
 static void follow(struct lifter *l, uint64_t target)
 {
@@ -99,6 +111,7 @@ static void follow(struct lifter *l, uint64_t target)
         return;
     }
     l->next = target;
+    begin_piece(l, target);
 }
 
 /* ---- Rows ---- */
@@ -228,16 +241,9 @@ static unsigned fetch(struct lifter *l, uint32_t *word)
 static void record(struct lifter *l, uint32_t word, unsigned length)
 {
     struct lift_result *r = l->result;
-    struct lift_piece *piece = r->pieces + r->piece_count;
-    if (r->piece_count && piece[-1].pc + piece[-1].bytes == l->pc) {
-        piece--;
-    } else {
-        *piece = (struct lift_piece){.pc = l->pc};
-        r->piece_count++;
-    }
     /* The upper half of a short one is overwritten by the next, or is beyond byte_count. */
     memcpy(r->bytes + r->byte_count, &word, sizeof(word));
-    piece->bytes += length;
+    l->piece->bytes += length;
     r->byte_count += length;
     r->insns++;
 }
@@ -312,13 +318,16 @@ static void lift_insn(struct lifter *l)
 void lift_trace(struct lifter *l)
 {
     struct lift_result *r = l->result;
+    begin_piece(l, l->pc);
     while (!l->ended) {
-        r->cut = !has_room(l) || is_lifted(l, l->pc) || (!l->loop && is_known(l));
+        r->cut = !has_room(l) || l->pc >= l->bound || (!l->loop && is_known(l));
         if (r->cut)
             leave_go(l, l->pc);
         else
             lift_insn(l);
     }
+    if (!l->piece->bytes) /* it was left where it began */
+        r->piece_count--;
 }
 
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,

@@ -32,7 +32,9 @@ struct lifter {
     uint64_t pc;                    /* of the instruction */
     uint64_t next; /* of the one after it in memory; of the one to go on with where a jump is followed */
     bool ended;
-    bool nearest; /* the unit has looked whether the dynamic rounding mode is to nearest even */
+    struct lift_piece *piece; /* the latest */
+    uint64_t bound;           /* where a piece behind it begins */
+    bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
 
     /* Guest code read ahead. */
     uint64_t window_pc;

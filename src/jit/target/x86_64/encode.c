@@ -238,6 +238,13 @@ static inline void put(struct jit_assembler *as, uint64_t bytes, unsigned size)
     as->hot -= size;
 }
 
+void x86_mov_state(struct jit_assembler *as, unsigned op, unsigned reg, int32_t offset)
+{
+    bool near = offset == (int8_t)offset;
+    unsigned rex = 0x48 | (reg >> 1 & 4), modrm = (near ? 0x40 : 0x80) | (reg & 7) << 3 | RBP;
+    put(as, rex | op << 8 | modrm << 16 | (uint64_t)(uint32_t)offset << 24, near ? 4 : 7);
+}
+
 static void put_mov_wide(struct jit_assembler *as, unsigned reg, int64_t value)
 {
     uint8_t *at = add_number(end_of(as), (int32_t)(value >> 32), 4);
