@@ -187,10 +187,8 @@ ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     bool shared = (ir_ops[op].flags & IR_PURE) || op == IR_PAIR;
     if (!shared || unlikely(ir->no_fold))
         return ir_append(ir, op, type, a, b);
-    if (is_sum(ir, op, type, a, b))
-        return find_or_append(ir, op, type, a, b);
     struct fold want = {ir, op, type, a, b};
-    ir_ref ref = fold(&want);
+    ir_ref ref = is_sum(ir, op, type, a, b) ? 0 : fold(&want);
     return ref ? ref : find_or_append(ir, want.op, want.type, want.a, want.b);
 }
 

@@ -140,22 +140,16 @@ static inline unsigned high(int8_t reg)
     return reg < 0 ? 0 : (unsigned)reg;
 }
 
-static inline void put_registers(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm,
-                                 int32_t imm, unsigned size)
+void x86_rri(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm, int32_t imm, unsigned size)
 {
     uint8_t *at = add_number(end_of(as), imm, size);
     at = add_modrm(at, 3, reg, rm);
     finish(as, add_opcode(at, op, reg, 0, rm, wants_rex(op, reg) || wants_rex(op, rm)));
 }
 
-void x86_rri(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm, int32_t imm, unsigned size)
-{
-    put_registers(as, op, reg, rm, imm, size);
-}
-
 void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
 {
-    put_registers(as, op, reg, rm, 0, 0);
+    x86_rri(as, op, reg, rm, 0, 0);
 }
 
 static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
@@ -163,8 +157,8 @@ static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, 
     return mem.guest && as->machine->memory_base ? add(at, 0x65) : at;
 }
 
-static inline void put_memory(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem,
-                              int32_t imm, unsigned size)
+void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
+             unsigned size)
 {
     uint8_t *end = end_of(as), *behind = add_number(end, imm, size);
     uint8_t *at = add_memory(as, behind, reg, mem);
@@ -175,15 +169,9 @@ static inline void put_memory(struct jit_assembler *as, uint32_t op, unsigned re
     finish(as, at);
 }
 
-void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
-             unsigned size)
-{
-    put_memory(as, op, reg, mem, imm, size);
-}
-
 void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem)
 {
-    put_memory(as, op, reg, mem, 0, 0);
+    x86_rmi(as, op, reg, mem, 0, 0);
 }
 
 void x86_vex(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
@@ -223,8 +211,9 @@ void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size)
     jit_put_bytes(as, bytes, size);
 }
 
-/* An instruction of up to eight bytes, the lowest first. */
-static inline void put(struct jit_assembler *as, uint64_t bytes, unsigned size)
+/* An instruction of up to eight bytes, the lowest first. Once in memory: what is spread over more of it is less often in the
+ * processor's cache. */
+static __attribute__((noinline)) void put(struct jit_assembler *as, uint64_t bytes, unsigned size)
 {
     if (!take_room(as, size))
         return;
@@ -275,7 +264,7 @@ void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
 enum { JMP = 0xe9, CALL = 0xe8, JCC = 0x800f };
 
 /* The opcode has one or two bytes. */
-static void jump(struct jit_assembler *as, unsigned opcode, const void *target)
+static __attribute__((noinline)) void jump(struct jit_assembler *as, unsigned opcode, const void *target)
 {
     unsigned bytes = opcode > 0xff ? 2 : 1, size = bytes + 4;
     uint32_t displacement =
