@@ -32,6 +32,7 @@ check:
 bench: test-deps all
 	@tools/apt-need bench
 	@bench/run $(B)/guise
+	@bench/machine $(B)/guise
 
 install: all
 	meson install -C $(B)

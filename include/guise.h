@@ -53,6 +53,7 @@ int guise_error_status(int code);       /* exit status for a shell: 0, 2, 125, 1
 
 enum guise_kind {
     GUISE_PROCESS, /* a process VM: one riscv64 Linux program and its children */
+    GUISE_MACHINE, /* a system VM: a riscv64 computer */
 };
 
 struct guise_vm;
@@ -61,7 +62,13 @@ struct guise_vm;
 struct guise_vm *guise_vm_new(enum guise_kind kind);
 void guise_vm_free(struct guise_vm *vm);
 
-/* Sets one property. A property marked + may be set several times, each adds a value. For GUISE_PROCESS:
+/* Sets one property. A property marked + may be set several times, each adds a value. For both kinds:
+ *   engine     "jit" (the default), "interp" or "lockstep"
+ *   cpu        extensions shown to the guest, e.g. "rv64gc", "max", "max,zacas=off"
+ *   stats      "text" or "json": counters on standard error when the guest ends
+ *   monitor    path of the guise command; for processes it serves execve() of the guest (default: the one found in PATH), for
+ *              machines it sets up an image
+ * For GUISE_PROCESS:
  *   program    path of the program, looked for as execvp() does (inside the root when there is one)
  *   arg +      an argument; the first is argv[0]; without any, argv[0] is `program`
  *   argv0      replaces argv[0]
@@ -70,14 +77,28 @@ void guise_vm_free(struct guise_vm *vm);
  *   sysroot    directory in which the loader and libraries are looked for first
  *   root       directory that becomes the program's root (user namespace and chroot), or an image's name
  *   bind +     SRC[:DST] shows a host file or directory inside the root
- *   engine     "jit" (the default), "interp" or "lockstep"
- *   cpu        extensions shown to the guest, e.g. "rv64gc", "max", "max,zacas=off"
  *   strace     "on" prints system calls to standard error
- *   stats      "text" or "json": counters on standard error when the guest ends
  *   address-bits  size of the guest's address space, 39 (default) to 46
- *   monitor    path of the guise command, which serves execve() of the guest; default: the one found in PATH
  * A VM with a root starts with the root's usual environment: PATH, HOME and LANG are set anew (`env` comes after that),
  * and the directories /proc, /sys and /dev of the host are shown where the root has such directories.
+ * For GUISE_MACHINE:
+ *   image      an image's name: its kernel and initial RAM disk, and a disk of its own that stays
+ *   kernel     path of a kernel: an Image, or ELF
+ *   initrd     path of an initial RAM disk
+ *   append     the kernel's command line; with an image, added to the image's
+ *   bios       path of firmware that runs in M-mode and starts the kernel; default: what is built in
+ *   disk +     FILE[,ro]: a raw disk image; the first is the guest's first disk
+ *   net        "none" (the default without an image), or "user" for a NAT; with ,hostfwd=tcp:[ADDRESS]:PORT-:PORT (or udp) a port
+ *              of the host is one of the guest's, too
+ *   cpus       harts, 1 (the default) to 64
+ *   memory     e.g. "512M", "2G"; default: 1G
+ *   serial     where the serial port is: "stdio" (the default), "file:FILE", "pty" or "none"
+ *   console    where a virtio console is, likewise; default: there is none
+ *   virtio     how virtio devices are attached: "pci" (the default) or "mmio"
+ *   reboot     "off": a reboot by the guest ends the machine
+ *   temporary  "on": what the guest writes to the image's disk is dropped at its end
+ *   timeout    seconds after which the machine ends
+ *   dump-dtb   path of a file that the device tree is written to; the machine then does not start
  * Returns 0, GUISE_E_CONFIG (unknown key, bad value) or GUISE_E_NOMEM. */
 int guise_vm_set(struct guise_vm *vm, const char *key, const char *value, struct guise_error *err);
 
@@ -90,6 +111,20 @@ int guise_vm_start(struct guise_vm *vm, struct guise_error *err);
 
 /* Waits for the end of a started guest. `status` is as from waitpid(2): exit status or signal. */
 int guise_vm_wait(struct guise_vm *vm, int *status, struct guise_error *err);
+
+/* Why a machine ended. */
+enum guise_end {
+    GUISE_END_POWER_OFF, /* the guest switched it off */
+    GUISE_END_REBOOT,    /* the guest wanted to start anew, and `reboot` is off */
+    GUISE_END_FAILURE,   /* the guest switched it off and reported that something is wrong */
+    GUISE_END_TIMEOUT,
+    GUISE_END_QUIT,      /* the user ended it by a key */
+    GUISE_END_SIGNAL,    /* SIGINT, SIGTERM or SIGHUP came */
+};
+
+/* Runs a machine, in this process, until it ends. The caller has one thread. While it runs those signals are caught, and a
+ * terminal that is its console is in raw mode: Ctrl-] and a letter is for Guise (h lists them). */
+int guise_vm_boot(struct guise_vm *vm, enum guise_end *end, struct guise_error *err);
 
 /* Host process id of a started guest, 0 when it does not run. */
 int guise_vm_pid(const struct guise_vm *vm);
@@ -131,6 +166,11 @@ struct guise_pull {
  * Stores whether it was there already (and left alone) when `present` is not NULL. */
 int guise_image_pull(const struct guise_pull *pull, bool *present, struct guise_error *err);
 
+/* Makes what a machine boots of an image: kernel, initial RAM disk, disk; pulls the image first if it is not there. Otherwise
+ * as guise_image_pull(). */
+int guise_image_prepare(const struct guise_pull *pull, bool *present, struct guise_error *err);
+
+/* With what a machine boots of it, and the machine's disk. */
 int guise_image_remove(const char *name, struct guise_error *err);
 
 /* ---- riscv64 programs as commands of the host: Linux's binfmt_misc ---- */

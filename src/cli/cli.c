@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 int cli_fail(const struct guise_error *err)
 {
@@ -114,4 +116,37 @@ int cli_getopt(const struct verb *verb, int argc, char **argv, const char *lette
         return CLI_DONE;
     default: return option;
     }
+}
+
+/* ---- Progress ---- */
+
+static unsigned terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+/* On a terminal one line that changes; elsewhere a line for each phase. */
+void cli_progress(void *context, const struct guise_progress *progress)
+{
+    struct cli_progress *display = context;
+    char count[32] = "", line[256];
+    if (!isatty(STDERR_FILENO)) {
+        if (strcmp(display->phase, progress->phase) != 0)
+            fprintf(stderr, "guise: %s\n", progress->phase);
+    } else {
+        if (progress->total)
+            snprintf(count, sizeof(count), " %u/%u", progress->done, progress->total);
+        else if (progress->done)
+            snprintf(count, sizeof(count), " %u", progress->done);
+        snprintf(line, sizeof(line), "%s%s %s", progress->phase, count, progress->item);
+        fprintf(stderr, "\r\033[K%.*s", (int)terminal_width() - 1, line);
+    }
+    snprintf(display->phase, sizeof(display->phase), "%s", progress->phase);
+}
+
+void cli_progress_end(const struct cli_progress *display)
+{
+    if (isatty(STDERR_FILENO) && *display->phase)
+        fprintf(stderr, "\r\033[K");
 }

@@ -13,7 +13,7 @@ struct verb {
                char **argv); /* argv[0] is the verb; returns the exit status */
 };
 
-extern const struct verb verb_run, verb_image, verb_disasm, verb_binfmt, verb_version;
+extern const struct verb verb_run, verb_boot, verb_image, verb_disasm, verb_binfmt, verb_version;
 
 /* What the kernel calls for a riscv64 program that is executed: argv is guise-binfmt, path, argv[0], arguments. */
 int binfmt_main(int argc, char **argv);
@@ -32,6 +32,14 @@ void cli_print_help(const struct verb *verb);
 enum { CLI_END = -1, CLI_DONE = -2 };
 int cli_getopt(const struct verb *verb, int argc, char **argv, const char *letters,
                const struct option *options, int *status);
+
+/* Shows how far something is, as `progress` of struct guise_pull with a zeroed struct cli_progress as its context. */
+struct cli_progress {
+    char phase[64];
+};
+
+void cli_progress(void *context, const struct guise_progress *progress);
+void cli_progress_end(const struct cli_progress *display);
 
 /* Of the NULL-terminated names the one most like `word`, NULL when none is near. */
 const char *cli_nearest(const char *word, const char *const *names);

@@ -3,53 +3,25 @@
 
 #include <jansson.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- pull ---- */
-
-struct display {
-    bool terminal;
-    char phase[64];
-};
-
-static unsigned terminal_width(void)
-{
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
-}
-
-/* On a terminal one line that changes; elsewhere a line for each phase. */
-static void show(void *context, const struct guise_progress *progress)
-{
-    struct display *display = context;
-    char count[32] = "", line[256];
-    if (!display->terminal) {
-        if (strcmp(display->phase, progress->phase) != 0)
-            fprintf(stderr, "guise: %s\n", progress->phase);
-    } else {
-        if (progress->total)
-            snprintf(count, sizeof(count), " %u/%u", progress->done, progress->total);
-        else if (progress->done)
-            snprintf(count, sizeof(count), " %u", progress->done);
-        snprintf(line, sizeof(line), "%s%s %s", progress->phase, count, progress->item);
-        fprintf(stderr, "\r\033[K%.*s", (int)terminal_width() - 1, line);
-    }
-    snprintf(display->phase, sizeof(display->phase), "%s", progress->phase);
-}
 
 static int pull(const struct verb *verb, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"mirror", required_argument, NULL, 'm'}, {"include", required_argument, NULL, 'i'},
-        {"name", required_argument, NULL, 'n'},   {"force", no_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},         {0},
+        {"mirror", required_argument, NULL, 'm'},
+        {"include", required_argument, NULL, 'i'},
+        {"name", required_argument, NULL, 'n'},
+        {"force", no_argument, NULL, 'f'},
+        {"boot", no_argument, NULL, 'b'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
-    struct display display = {.terminal = isatty(STDERR_FILENO)};
-    struct guise_pull request = {.monitor = "/proc/self/exe", .progress = show, .context = &display};
+    struct cli_progress display = {0};
+    struct guise_pull request = {.monitor = "/proc/self/exe", .progress = cli_progress, .context = &display};
     struct guise_error err = {0};
-    bool present;
+    bool present, boot = false;
     int status, option;
     optind = 1;
     while ((option = cli_getopt(verb, argc, argv, ":h", options, &status)) != CLI_END) {
@@ -58,20 +30,21 @@ static int pull(const struct verb *verb, int argc, char **argv)
         case 'm': request.mirror = optarg; break;
         case 'i': request.include = optarg; break;
         case 'n': request.name = optarg; break;
+        case 'b': boot = true; break;
         default: request.force = true; break;
         }
     }
     if (argc - optind != 1)
         return cli_usage(verb, "one image is needed, for example debian:trixie");
     request.image = argv[optind];
-    int r = guise_image_pull(&request, &present, &err);
-    if (display.terminal && *display.phase)
-        fprintf(stderr, "\r\033[K");
+    int r = boot ? guise_image_prepare(&request, &present, &err) : guise_image_pull(&request, &present, &err);
+    cli_progress_end(&display);
     if (r)
         return cli_fail(&err);
     const char *name = request.name ? request.name : request.image;
-    fprintf(stderr, "guise: %s %s; a shell in it: guise run --root %s bash\n", name,
-            present ? "is there already (--force makes it anew)" : "is ready", name);
+    fprintf(stderr, "guise: %s %s; ", name,
+            present ? "is there already (--force makes it anew)" : "is ready");
+    fprintf(stderr, boot ? "guise boot %s\n" : "a shell in it: guise run --root %s bash\n", name);
     return 0;
 }
 
@@ -182,6 +155,7 @@ const struct verb verb_image = {
         "  Makes a minimal Debian root with debootstrap; its second stage runs under Guise. No rights are needed.\n"
         "  --include PKG,...   more packages\n"
         "  --mirror URL        Debian's mirror; default: the one in this host's apt configuration\n"
+        "  --boot              and what guise boot needs of it: a system with a kernel on a disk of its own\n"
         "  --name NAME         name of the image, like debian:trixie; default: the suite's\n"
         "  --force             make it anew when it is there already\n"
         "guise image list [--json]\n"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const struct verb *const verbs[] = {
-    &verb_run, &verb_image, &verb_disasm, &verb_binfmt, &verb_version, NULL,
+    &verb_run, &verb_boot, &verb_image, &verb_disasm, &verb_binfmt, &verb_version, NULL,
 };
 
 const struct verb *const *cli_verbs(void)
@@ -22,8 +22,9 @@ static const struct verb *find_verb(const char *name)
 
 static void print_overview(FILE *out)
 {
-    fprintf(out,
-            "Guise runs riscv64 Linux programs on x86-64.\n\nUsage: guise VERB [options] ...\n\nVerbs:\n");
+    fprintf(
+        out,
+        "Guise runs riscv64 Linux programs and computers on x86-64.\n\nUsage: guise VERB [options] ...\n\nVerbs:\n");
     for (size_t i = 0; verbs[i]; i++)
         fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
     fprintf(out, "  %-9s %s\n", "help", "say more about a verb");
@@ -31,6 +32,7 @@ static void print_overview(FILE *out)
                  "  guise run ./hello                      run a static riscv64 program\n"
                  "  guise image pull debian:trixie         make a Debian root directory for riscv64\n"
                  "  guise run --root debian:trixie bash    a shell in it\n"
+                 "  guise boot debian:trixie               a riscv64 computer that boots it\n"
                  "\nguise VERB --help says more.\n");
 }
 

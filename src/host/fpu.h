@@ -39,10 +39,7 @@ void fpu_set_flags(unsigned flags);
 void fpu_set_rounding(enum fpu_rounding rounding);
 
 /* Fused multiply-add (fpu_madd_* and kin) exists. */
-static inline bool fpu_has_fma(void)
-{
-    return __builtin_cpu_supports("fma") != 0;
-}
+bool fpu_has_fma(void);
 
 /* Half precision: fpu_s_from_h() and fpu_h_from_s() exist. */
 bool fpu_has_half(void);

@@ -72,6 +72,11 @@ void fpu_set_rounding(enum fpu_rounding rounding)
     mxcsr_write((mxcsr_read() & ~(unsigned)MXCSR_ROUNDING) | mxcsr_rounding(rounding));
 }
 
+bool fpu_has_fma(void)
+{
+    return CPU_FEATURE_ACTIVE(FMA);
+}
+
 bool fpu_has_half(void)
 {
     return CPU_FEATURE_ACTIVE(F16C);

@@ -74,10 +74,10 @@ void host_guest_thread_fork_child(struct host_guest_thread *thread)
     thread->tid = (int)host_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-void host_guest_thread_interrupt(const struct host_guest_thread *thread)
+void host_guest_thread_interrupt(int pid, int tid)
 {
     const siginfo_t info = {.si_signo = SIGTRAP, .si_code = INTERRUPT_CODE};
-    host_syscall(SYS_rt_tgsigqueueinfo, thread->pid, thread->tid, SIGTRAP, (long)&info, 0, 0);
+    host_syscall(SYS_rt_tgsigqueueinfo, pid, tid, SIGTRAP, (long)&info, 0, 0);
 }
 
 HOST_NO_TSAN bool host_guest_thread_interrupted(const siginfo_t *info)

@@ -31,8 +31,8 @@ void host_guest_thread_leave(struct host_guest_thread *thread);
 /* Was the access to `address` a push beyond the return stack? `sp`: the stack pointer. Async-signal-safe. */
 bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address, uint64_t sp);
 
-/* Interrupts the thread that has entered by a SIGTRAP; is it one of those? */
-void host_guest_thread_interrupt(const struct host_guest_thread *thread);
+/* Interrupts a thread by a SIGTRAP; is it one of those? */
+void host_guest_thread_interrupt(int pid, int tid);
 bool host_guest_thread_interrupted(const siginfo_t *info);
 
 /* The calling thread is the one that has entered, in a child made by fork(). */

@@ -55,7 +55,7 @@ static int watch(struct loop_source *source, unsigned wanted)
     struct epoll_event event = {.events = to_epoll(wanted), .data.ptr = source};
     int operation = !source->wanted ? EPOLL_CTL_ADD : wanted ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
     bool change = wanted != source->wanted && source->fd >= 0 && !source->always_ready;
-    source->wanted = wanted;
+    source->wanted = source->fd >= 0 ? wanted : 0;
     if (!change || epoll_ctl(source->loop->epoll_fd, operation, source->fd, &event) == 0)
         return 0;
     source->always_ready = errno == EPERM;
@@ -209,4 +209,5 @@ void loop_run(struct loop *loop)
         call_always_ready(loop);
         call_events(loop, events, count);
     }
+    loop->stopped = false;
 }

@@ -65,7 +65,7 @@ void loop_kick(struct loop_source *source);
 /* The deadline has moved. */
 void loop_wake(struct loop *loop);
 
-/* Serves events until loop_stop(), which may come first. */
+/* Serves events until loop_stop(), which may come first. It may then run again. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 

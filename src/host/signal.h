@@ -35,8 +35,8 @@ void host_context_set_mask(void *ucontext, uint64_t mask);
 /* In a handler for a fault: was it a write? */
 bool host_context_writes(const void *ucontext);
 
-/* In a handler: the interrupted registers, numbered as instructions number them; of xmm0 to xmm15 the low halves. And where
- * the handler's return goes instead of where it came from. */
+/* In a handler: the interrupted registers, numbered as instructions number them; of xmm0 to xmm15 the low halves. And
+ * where the handler's return goes instead of where it came from. */
 enum { HOST_SP = 4 };
 void host_context_registers(const void *ucontext, uint64_t integer[16], uint64_t fp[16]);
 void host_context_set_pc(void *ucontext, const void *pc);

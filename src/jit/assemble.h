@@ -99,4 +99,8 @@ void jit_bury(uint8_t *entry);
 /* Is it such an entry? Either address. Async-signal-safe. */
 bool jit_is_buried(const uint8_t *entry);
 
+/* Is it an instruction that an atomic operation may come to again and again, while other threads change the word? Nothing is done
+ * before it, so jit_recover() knows the state there. Async-signal-safe. */
+bool jit_is_retried(const uint8_t *pc);
+
 #endif

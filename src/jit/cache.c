@@ -61,7 +61,8 @@ struct jit_cache {
     void *context;
     size_t chunk_bytes;
     unsigned chunk_count;
-    int filling; /* chunk, or -1 */
+    unsigned used; /* chunks from here on have never been filled: their memory is not touched */
+    int filling;   /* chunk, or -1 */
     uint64_t next_age;
     struct jit_cache_stats stats;
     struct chunk chunks[];
@@ -205,10 +206,10 @@ static struct chunk *chunk_filling(struct jit_cache *cache)
 
 static struct chunk *find_free(struct jit_cache *cache)
 {
-    for (unsigned i = 0; i < cache->chunk_count; i++)
+    for (unsigned i = 0; i < cache->used; i++)
         if (cache->chunks[i].state == CHUNK_FREE)
             return &cache->chunks[i];
-    return NULL;
+    return cache->used < cache->chunk_count ? &cache->chunks[cache->used++] : NULL;
 }
 
 bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site)
@@ -232,8 +233,8 @@ bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *fi
 
 bool jit_cache_is_low(const struct jit_cache *cache)
 {
-    if (!jit_cache_is_mapped(cache))
-        return false; /* all of it will be new */
+    if (!jit_cache_is_mapped(cache) || cache->used < cache->chunk_count)
+        return false; /* all or some of it will be new */
     for (unsigned i = 0; i < cache->chunk_count; i++)
         if (cache->chunks[i].state == CHUNK_FREE || cache->chunks[i].state == CHUNK_DYING)
             return false;
@@ -426,7 +427,7 @@ int jit_cache_new(struct jit_cache **out, size_t size, const struct jit_cache_op
 
 static void clear_all(struct jit_cache *cache)
 {
-    for (unsigned i = 0; i < cache->chunk_count; i++)
+    for (unsigned i = 0; i < cache->used; i++)
         chunk_clear(cache, &cache->chunks[i]);
     cache->filling = -1;
 }
@@ -452,7 +453,7 @@ void jit_cache_free(struct jit_cache *cache)
     if (!cache)
         return;
     clear_all(cache);
-    for (unsigned i = 0; i < cache->chunk_count; i++) {
+    for (unsigned i = 0; i < cache->used; i++) {
         for (unsigned j = 0; j < CHUNK_BLOCKS; j++)
             free(cache->chunks[i].blocks[j]);
         free(cache->chunks[i].units);

@@ -121,10 +121,21 @@ ir_ref ir_constant(struct ir *ir, int64_t value)
     return ref;
 }
 
+static ir_ref push_loop(struct ir *ir)
+{
+    ir->loop = true;
+    memset(ir->chain, 0, sizeof(ir->chain));
+    for (unsigned slot = ir->machine->pin_count; slot < ir->machine->slot_count; slot++)
+        ir->value[slot] = 0;
+    return push(ir, IR_LOOP, IR_I64, IR_NOWHERE, 0, 0);
+}
+
 ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
     if (op == IR_SET)
         return push_set(ir, type, a, b);
+    if (op == IR_LOOP)
+        return push_loop(ir);
     bool seen = ir_ops[op].flags & (IR_FAULT | IR_LEAVE);
     if (seen)
         push_mark(ir);
@@ -282,9 +293,5 @@ void ir_poll(struct ir *ir, struct ir_exit exit)
 
 void ir_loop(struct ir *ir)
 {
-    ir->loop = true;
     ir_append(ir, IR_LOOP, IR_I64, 0, 0);
-    memset(ir->chain, 0, sizeof(ir->chain));
-    for (unsigned slot = ir->machine->pin_count; slot < ir->machine->slot_count; slot++)
-        ir->value[slot] = 0;
 }

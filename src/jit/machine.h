@@ -26,7 +26,7 @@ struct jit_jump {
 enum jit_reason {
     JIT_LINK,   /* the exit of link number `value` goes to a unit that it was not yet tied to */
     JIT_LOOKUP, /* goes on at pc `value` */
-    JIT_POLL,   /* was asked to stop, and has come to a unit's entry; goes on at pc `value` */
+    JIT_POLL,   /* was asked to stop, and has come to a unit's entry or a POLL; goes on at pc `value` */
     JIT_FAULT,  /* a memory access faulted: struct jit_fault says where */
     JIT_STOP, /* + an exit's reason; `value` is the pc to go on at; of a counted one the first argument is its own */
 };
@@ -39,8 +39,8 @@ enum jit_reason {
 struct jit_fault {
     uint64_t integer[16]; /* numbered as the host's instructions number them */
     uint64_t fp[16];      /* low halves */
-    const void *pc;       /* NULL: no fault */
-    uint64_t address;     /* as the host told it: 0 when it did not know */
+    const void *pc;
+    uint64_t address; /* as the host told it: 0 when it did not know */
     int host_signal;
 };
 
@@ -75,7 +75,6 @@ struct jit_machine {
     uint64_t
         memory_base; /* hva of guest address 0; when it is not 0, the host's gs segment has it as its base */
     jit_call *const *calls; /* by the number in CALL */
-    unsigned call_count;
 };
 
 #endif

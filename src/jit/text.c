@@ -15,9 +15,9 @@ static const char *const type_names[] = {
 /* The parts of an exit that mean something, in the order of the text. */
 static const struct exit_form {
     const char *text;
-    bool reason, pc, return_pc, check;
+    bool reason, pc, return_pc, check, count;
 } exit_forms[] = {
-    [IR_EXIT_GO] = {.text = "go", .pc = true},
+    [IR_EXIT_GO] = {.text = "go", .pc = true, .count = true},
     [IR_EXIT_CALL] = {.text = "call", .pc = true, .return_pc = true, .check = true},
     [IR_EXIT_INDIRECT] = {.text = "indirect"},
     [IR_EXIT_INDIRECT_CALL] = {.text = "indirect-call", .return_pc = true, .check = true},
@@ -86,6 +86,8 @@ static void print_exit(const struct ir *ir, struct buf *out, const struct ir_exi
         buf_printf(out, " return 0x%" PRIx64, exit->return_pc);
     if (form->check)
         buf_printf(out, " check %s", slot_name(ir, exit->check));
+    if (form->count && exit->count)
+        buf_printf(out, " count %u", exit->reason);
 }
 
 static bool has_exit(const struct ir_ins *ins)
@@ -297,6 +299,10 @@ static ir_ref parse_exit(struct parser *p)
     if (form->check) {
         expect(p, "check");
         exit.check = (uint8_t)parse_slot(p);
+    }
+    if (form->count && accept(p, "count")) {
+        exit.reason = (uint8_t)parse_small(p, 0x100);
+        exit.count = true;
     }
     if (p->ir->exit_count == IR_MAX_EXITS) {
         wrong(p, "too many exits");

@@ -19,7 +19,8 @@ struct verifier {
     ir_ref set[IR_MAX_SLOTS]; /* the latest SET, or GET of a pinned one */
     bool got[IR_MAX_SLOTS];   /* a GET or SET was there */
     unsigned exits;           /* used so far */
-    bool looped;              /* behind the LOOP */
+    ir_ref head;              /* the LOOP, 0 above it */
+    bool polled;
 };
 
 static const struct ir_ins *instruction(const struct verifier *v, ir_ref ref)
@@ -30,6 +31,12 @@ static const struct ir_ins *instruction(const struct verifier *v, ir_ref ref)
 static bool is_float(unsigned type)
 {
     return type == IR_F32 || type == IR_F64;
+}
+
+/* Is it a loop's, and not yet gone round? */
+static bool is_prologue(const struct verifier *v)
+{
+    return v->ir->loop && !v->head;
 }
 
 /* i32 results whose upper half is undefined. */
@@ -56,6 +63,8 @@ static const char *check_value(const struct verifier *v, ir_ref ref, enum need n
         return check_constant(v, ref, need);
     if (ref >= v->ref)
         return "an operand is not made yet";
+    if (ref < v->head && ref - (unsigned)IR_BASE >= v->ir->machine->pin_count)
+        return "an operand was made before the loop";
     const struct ir_ins *ins = instruction(v, ref);
     unsigned result =
         ins->op == IR_GET && is_float(ins->type) ? (unsigned)IR_RESULT_F : ir_ops[ins->op].result;
@@ -220,12 +229,24 @@ static const char *check_set(struct verifier *v)
         return "the type is not the slot's";
     if (v->ins->prev != v->set[slot])
         return "the link to the slot's former value is wrong";
+    if (is_prologue(v))
+        return "a slot is set before the loop";
     v->set[slot] = v->ref;
     v->got[slot] = true;
     return check_value(v, v->ins->b, slot_need(v, slot));
 }
 
 /* Exits */
+
+static const char *check_poll(struct verifier *v, const struct ir_exit *exit)
+{
+    if (!v->head)
+        return "a poll outside of a loop";
+    if (v->polled)
+        return "a second poll";
+    v->polled = true;
+    return exit->kind == IR_EXIT_GO ? NULL : "a poll goes on at a pc";
+}
 
 static const char *check_exit(struct verifier *v)
 {
@@ -243,21 +264,23 @@ static const char *check_exit(struct verifier *v)
         return "the exit's kind is unknown";
     if (checks && (exit->check >= v->ir->machine->slot_count || slot_need(v, exit->check) == NEED_F))
         return "the exit's slot cannot hold a return address";
+    if (is_prologue(v) && exit->kind == IR_EXIT_GO && exit->pc == v->ir->pc)
+        return "a way leads back before the loop";
     if (v->ins->op == IR_BR)
         return indirect ? "an indirect exit has a condition" : check_value(v, v->ins->b, NEED_WHOLE);
     if (indirect)
         return check_value(v, v->ins->b, NEED_WHOLE);
-    if (v->ins->op == IR_POLL && exit->kind != IR_EXIT_GO)
-        return "a poll goes on at a pc";
-    return v->ins->b ? "an exit to a known pc has a value" : NULL;
+    if (v->ins->b)
+        return "an exit to a known pc has a value";
+    return v->ins->op == IR_POLL ? check_poll(v, exit) : NULL;
 }
 
 /* In a loop the values of slots in memory are asked for anew. */
 static const char *check_loop(struct verifier *v)
 {
-    if (v->looped || !v->ir->loop)
+    if (v->head || !v->ir->loop)
         return "a second loop, or the unit is none";
-    v->looped = true;
+    v->head = v->ref;
     for (unsigned slot = v->ir->machine->pin_count; slot < v->ir->machine->slot_count; slot++)
         v->got[slot] = false;
     return NULL;
@@ -302,6 +325,8 @@ int ir_verify(const struct ir *ir, struct guise_error *err)
             return error_set(err, GUISE_E_CONFIG, "instruction %u (%s): %s", i,
                              v.ins->op < IR_OP_COUNT ? ir_ops[v.ins->op].text : "?", what);
     }
+    if (is_prologue(&v))
+        return error_set(err, GUISE_E_CONFIG, "the loop is missing");
     if (v.exits != ir->exit_count)
         return error_set(err, GUISE_E_CONFIG, "%u exits are not used", ir->exit_count - v.exits);
     return 0;

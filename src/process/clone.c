@@ -199,6 +199,7 @@ static struct process *copy_process(struct process *p)
     pthread_mutex_unlock(&p->lock);
     pthread_mutex_init(&copy->lock, NULL);
     pthread_mutex_init(&copy->sighand.lock, NULL);
+    copy->sighand.held.set = 0;
     copy->threads = NULL;
     copy->thread_count = 0;
     copy->vforked = true;
@@ -383,8 +384,9 @@ static bool is_plain_fork(const struct request *r)
     return !(r->flags & ~(uint64_t)CLONE_OURS) && r->exit_signal == SIGCHLD && !r->set_tid_size;
 }
 
-/* A child that shares files, gets namespaces, sends another signal and so on. If another thread is inside malloc at this
- * moment, the child's next malloc waits for ever; the monitor calls it when it makes code, threads and processes. */
+/* A child that shares files, gets namespaces, sends another signal and so on. If another thread is inside malloc at
+ * this moment, the child's next malloc waits for ever; the monitor calls it when it makes code, threads and
+ * processes. */
 static int64_t host_clone(const struct thread *t, const struct request *r, int *pidfd)
 {
     uint64_t flags = r->flags & ~(uint64_t)CLONE_OURS;

@@ -29,7 +29,8 @@ enum elf_kind {
 /* What the file behind `fd` is, by its first bytes. `why` gets a description of ELF_OTHER ("an x86-64 program"). */
 enum elf_kind elf_identify(int fd, char *why, size_t why_size);
 
-/* Maps the program in `fd` and its PT_INTERP loader (searched in sysroot_fd first, -1: none). `path` is for messages. */
+/* Maps the program in `fd` and its PT_INTERP loader (searched in sysroot_fd first, -1: none). `path` is for
+ * messages. */
 int elf_load(struct mm *mm, int fd, const char *path, int sysroot_fd, const char *sysroot,
              struct elf_image *image, struct guise_error *err);
 

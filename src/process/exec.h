@@ -1,5 +1,6 @@
-/* execve() of the guest. riscv64 programs and scripts for them run under a re-executed monitor, so that the host's kernel
- * does all that execve means (threads end, descriptors close, timers go); programs of the host run as they are. */
+/* execve() of the guest. riscv64 programs and scripts for them run under a re-executed monitor, so that the host's
+ * kernel does all that execve means (threads end, descriptors close, timers go); programs of the host run as they
+ * are. */
 #ifndef PROCESS_EXEC_H
 #define PROCESS_EXEC_H
 

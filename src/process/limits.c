@@ -2,8 +2,8 @@
 
 #include "base/util.h"
 
-/* Addresses of the translator's code, twice 64 MiB; the monitor itself starts with 3 MiB; the rest is for predecoded code and
- * the stacks of its threads. */
+/* Addresses of the translator's code, twice 64 MiB; the monitor itself starts with 3 MiB; the rest is for predecoded
+ * code and the stacks of its threads. */
 #define MONITOR_SHARE ((rlim_t)192 << 20)
 
 bool limit_is_shared(unsigned resource)

@@ -155,7 +155,7 @@ int mm_new(struct mm **out, unsigned bits, struct guise_error *err)
         return error_set(err, GUISE_E_NOMEM, "no memory for an address space");
     mm->limit = (uint64_t)1 << (bits - 1);
     mm->low = LOWEST;
-    mm->guard_low = UINT64_MAX;
+    mm->guard_low = mm->given_low = UINT64_MAX;
     atomic_init(&mm->wx.low, UINT64_MAX);
     pthread_mutex_init(&mm->lock, NULL);
     mm->limited = limit_now(RLIMIT_AS) != RLIM_INFINITY || limit_now(RLIMIT_DATA) != RLIM_INFINITY;

@@ -3,8 +3,9 @@
  *
  *   a store of the guest, or of the monitor on its behalf   faults; signal.c tells the code, which exposes the page
  *   a change of the mapping                                 begins with mm_lock_change()
- *   a system call that may write there                      mm_give(): its pages are never protected again, since the
- *                                                           host's kernel would answer EFAULT, or lose what it reads
+ *   a system call that may write there                      mm_give(): as long as they are mapped its pages are not
+ *                                                           protected again, since the host's kernel would answer
+ *                                                           EFAULT, or lose what it reads
  *
  * Only private anonymous memory is protected: other memory can be written to by others, through a file or another
  * mapping. What another process writes (process_vm_writev, /proc/PID/mem) is not provided for: the former fails, the
@@ -206,8 +207,23 @@ static void note_given(struct mm *mm, uint64_t start, uint64_t end)
          at = r->end) {
         if ((r->prot & WX) != WX || r->shared)
             continue;
-        for (uint64_t page = MAX(r->start, start); page < MIN(r->end, end); page += MM_PAGE)
+        uint64_t first = MAX(r->start, start), beyond = MIN(r->end, end);
+        for (uint64_t page = first; page < beyond; page += MM_PAGE)
             bit_set(mm->given, page / MM_PAGE);
+        mm->given_low = MIN(mm->given_low, first);
+        mm->given_high = MAX(mm->given_high, beyond);
+    }
+}
+
+void mm_guard_forget(struct mm *mm, uint64_t start, uint64_t end)
+{
+    uint64_t page = MAX(start, mm->given_low) / MM_PAGE, beyond = MIN(end, mm->given_high) / MM_PAGE;
+    while (page < beyond) {
+        if (!mm->given[page / 64])
+            page |= 63; /* a look costs no memory, as a write would */
+        else if (bit_is_set(mm->given, page))
+            bit_clear(mm->given, page);
+        page++;
     }
 }
 

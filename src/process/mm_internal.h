@@ -27,6 +27,7 @@ struct mm {
     char *names[MM_NAMES];
     uint64_t *guarded, *given; /* owned; mm_guard.c: a bit for each page, or NULL */
     uint64_t guarded_count, guard_low, guard_high;
+    uint64_t given_low, given_high;
     bool guard_none;
     struct mm_span wx;
 };
@@ -67,6 +68,9 @@ void mm_lock_move(struct mm *mm, uint64_t start, uint64_t end, uint64_t to, uint
 
 /* The guest has these rights from now on. */
 void mm_note_rights(struct mm *mm, const struct mm_region *region);
+
+/* Other memory is there from now on, or none: what system calls have written to is not known of it. */
+void mm_guard_forget(struct mm *mm, uint64_t start, uint64_t end);
 
 void mm_guard_release(struct mm *mm);
 

@@ -38,6 +38,13 @@ static int vacate(struct mm *mm, uint64_t start, uint64_t end)
     return mmap(at, end - start, PROT_NONE, flags, -1, 0) == MAP_FAILED ? -errno : 0;
 }
 
+/* What is mapped in the range is so no longer. */
+static void drop(struct mm *mm, uint64_t start, uint64_t end)
+{
+    regions_remove(&mm->regions, start, end);
+    mm_guard_forget(mm, start, end);
+}
+
 int mm_unmap(struct mm *mm, uint64_t start, uint64_t end)
 {
     const struct mm_region *first = regions_find(&mm->regions, start);
@@ -47,7 +54,7 @@ int mm_unmap(struct mm *mm, uint64_t start, uint64_t end)
         return -ENOMEM;
     int status = vacate(mm, start, end);
     if (!status)
-        regions_remove(&mm->regions, start, end);
+        drop(mm, start, end);
     return status;
 }
 
@@ -60,7 +67,7 @@ void mm_recover(struct mm *mm, uint64_t start, uint64_t end)
     if (!msync(mm_host(mm, start), end - start, MS_ASYNC))
         return;
     vacate(mm, start, end);
-    regions_remove(&mm->regions, start, end);
+    drop(mm, start, end);
 }
 
 /* A hole of a guest without reservation may be taken only if the host agrees that it is one. */
@@ -77,7 +84,7 @@ static void lock_new(struct mm *mm, uint64_t start, uint64_t end)
 
 void mm_mapped(struct mm *mm, const struct mm_region *region)
 {
-    regions_remove(&mm->regions, region->start, region->end);
+    drop(mm, region->start, region->end);
     regions_insert(&mm->regions, region);
     mm_note_rights(mm, region);
     lock_new(mm, region->start, region->end);
@@ -277,8 +284,8 @@ struct move {
 static void move_regions(struct mm *mm, const struct move *m, struct mm_region *pieces, size_t count)
 {
     if (!m->keep)
-        regions_remove(&mm->regions, m->old, m->old + m->old_length);
-    regions_remove(&mm->regions, m->to, m->to + m->length);
+        drop(mm, m->old, m->old + m->old_length);
+    drop(mm, m->to, m->to + m->length);
     for (size_t i = 0; i < count; i++) {
         struct mm_region *p = &pieces[i];
         p->start = MAX(p->start, m->old) - m->old + m->to;

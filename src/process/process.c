@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "cpu/riscv/code.h"
+#include "host/clock.h"
 #include "host/fd.h"
 #include "host/signal.h"
 #include "process/elf.h"
@@ -242,9 +243,12 @@ int process_exec(const struct process_config *config, struct guise_error *err)
         return error_set(err, GUISE_E_NOMEM, "no memory for a process");
     /* The monitor's threads seldom need memory at the same time: an arena for each would cost more than it gives. */
     mallopt(M_ARENA_MAX, 1);
+    /* Large tables of which little is used: what the kernel has cleared, calloc() does not touch. */
+    mallopt(M_MMAP_THRESHOLD, 32 << 10);
     p->config = config;
     p->sysroot_fd = -1;
     p->start_ns = now_ns();
+    p->start_ticks = host_ticks();
     p->several = config->report_is_shared;
     pthread_mutex_init(&p->lock, NULL);
     signal_start_process(p); /* a fault while the program is loaded is that of its file */

@@ -55,10 +55,18 @@ struct guest_sigaction {
     uint64_t mask;
 };
 
+/* Signals that wait in the monitor: those that it needs itself while the guest blocks them; signal.c. */
+enum { MONITOR_SIGNAL_COUNT = 3 };
+struct held_signals {
+    _Atomic uint64_t set;
+    siginfo_t info[MONITOR_SIGNAL_COUNT];
+};
+
 /* Shared by the threads of a process (CLONE_SIGHAND), not by a vfork child. */
 struct sighand {
     pthread_mutex_t lock;
     struct guest_sigaction actions[GUEST_NSIG + 1];
+    struct held_signals held; /* sent to the process; changed with the lock held */
 };
 
 struct guest_stack {
@@ -100,15 +108,15 @@ struct process {
     uint64_t auxv[64]; /* as given to the program */
     size_t auxv_words;
     uint64_t vdso_base, vdso_sigreturn; /* guest addresses */
-    uint64_t start_ns;                  /* CLOCK_MONOTONIC at the start */
+    uint64_t start_ns, start_ticks;     /* CLOCK_MONOTONIC and host_ticks() at the start */
     _Atomic uint64_t syscalls;          /* of threads that have ended */
     struct process_counts {             /* of the harts of threads that have ended */
-        _Atomic uint64_t retired, exits[ENGINE_EXIT_COUNT];
+        _Atomic uint64_t retired, exits[ENGINE_EXIT_COUNT], tier_ticks[ENGINE_TIER_COUNT];
     } counts;
-    struct sigaction
-        inherited_actions[3]; /* the host's for SIGSEGV, SIGBUS, SIGTRAP, before the monitor took them */
-    uint64_t inherited_mask;  /* the first thread's */
-    struct guest_ids ids;     /* under `lock` */
+    struct sigaction inherited_actions
+        [MONITOR_SIGNAL_COUNT]; /* the host's for SIGSEGV, SIGBUS, SIGTRAP, before the monitor took them */
+    uint64_t inherited_mask;    /* the first thread's */
+    struct guest_ids ids;       /* under `lock` */
     struct guest_limit stack_limit; /* under `lock` */
     int exit_status;      /* of the first thread, once it has ended: the process's, however the others end */
     bool forked;          /* made by fork(): nobody asked for its statistics */
@@ -134,9 +142,8 @@ struct thread {
     uint64_t saved_sigmask; /* to be restored after sigsuspend, ppoll, ... when restore_sigmask */
     bool restore_sigmask;
     struct guest_stack altstack;
-    uint64_t clear_child_tid; /* gva or 0 */
-    uint64_t robust_list;     /* gva or 0 */
-    uint64_t robust_list_size;
+    uint64_t clear_child_tid;     /* gva or 0 */
+    uint64_t robust_list;         /* gva or 0 */
     struct signal_queue *signals; /* owned; signal.c */
     enum interruption interrupted;
     uint64_t syscall_number; /* being served */

@@ -26,7 +26,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MONITOR_SIGNAL_COUNT = 3 };
 static const int monitor_signals[MONITOR_SIGNAL_COUNT] = {SIGSEGV, SIGBUS, SIGTRAP};
 
 #define GUEST_SIG_DFL           0
@@ -44,8 +43,7 @@ static const int monitor_signals[MONITOR_SIGNAL_COUNT] = {SIGSEGV, SIGBUS, SIGTR
 struct signal_queue {
     _Atomic uint32_t head, tail;
     union guest_siginfo ring[QUEUE_SIZE];
-    uint64_t held; /* MONITOR_SIGNALS that wait because the guest blocks them */
-    union guest_siginfo held_info[MONITOR_SIGNAL_COUNT];
+    struct held_signals held; /* for this thread alone */
 };
 
 HOST_NO_TSAN static bool queue_push(struct signal_queue *q, const siginfo_t *info)
@@ -68,12 +66,82 @@ static bool queue_pop(struct signal_queue *q, union guest_siginfo *info)
     return true;
 }
 
-static union guest_siginfo *held_slot(struct signal_queue *q, int number)
+/* ---- Signals that wait in the monitor ---- */
+
+static siginfo_t *held_slot(struct held_signals *held, int number)
 {
     unsigned i = 0;
     while (monitor_signals[i] != number)
         i++;
-    return &q->held_info[i];
+    return &held->info[i];
+}
+
+/* As Linux does with a signal that is pending already, a second one is dropped. */
+static void hold(struct held_signals *held, const siginfo_t *info)
+{
+    if (!(held->set & SIGNAL_BIT(info->si_signo)))
+        *held_slot(held, info->si_signo) = *info;
+    held->set |= SIGNAL_BIT(info->si_signo);
+}
+
+static bool take(struct held_signals *held, uint64_t set, siginfo_t *info)
+{
+    uint64_t found = held->set & set;
+    if (!found)
+        return false;
+    int number = __builtin_ctzll(found) + 1;
+    *info = *held_slot(held, number);
+    held->set &= ~SIGNAL_BIT(number);
+    return true;
+}
+
+/* Those that wait for this thread and, since no thread has let them in yet, for any. */
+static uint64_t held_for(const struct thread *t)
+{
+    return t->signals->held.set | t->process->sighand.held.set;
+}
+
+static bool take_held(struct thread *t, uint64_t set, union guest_siginfo *info)
+{
+    struct sighand *sighand = &t->process->sighand;
+    if (!(held_for(t) & set))
+        return false;
+    if (take(&t->signals->held, set, &info->info))
+        return true;
+    pthread_mutex_lock(&sighand->lock);
+    bool found = take(&sighand->held, set, &info->info);
+    pthread_mutex_unlock(&sighand->lock);
+    return found;
+}
+
+/* Makes the dispatcher of each other thread look what waits for it. */
+static void call_others(struct thread *t)
+{
+    int pid = (int)host_call_now(SYS_getpid);
+    for (struct thread *other = t->process->threads; other; other = other->next) {
+        if (other == t)
+            continue;
+        hart_kick(&other->hart);
+        host_guest_thread_interrupt(pid, other->tid);
+    }
+}
+
+/* The host has chosen this thread, which the guest has blocking the signal, for one that was sent to the process. */
+static void hold_for_all(struct thread *t, const siginfo_t *info)
+{
+    struct process *p = t->process;
+    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->sighand.lock);
+    hold(&p->sighand.held, info);
+    pthread_mutex_unlock(&p->sighand.lock);
+    call_others(t);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* As far as it can be told: kill() and sigqueue(), but pthread_sigqueue() too. */
+static bool is_for_process(const siginfo_t *info)
+{
+    return info->si_code <= 0 && info->si_code != SI_TKILL;
 }
 
 /* ---- Handlers of the host ---- */
@@ -138,13 +206,21 @@ HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
     internal_error(number, address, ucontext);
 }
 
+/* A kick that comes late, when the request to stop has been answered, must not look like the end of a system call:
+ * that is made again. */
 HOST_NO_TSAN static void on_trap(int number, siginfo_t *info, void *ucontext)
 {
     struct thread *t = current;
-    if (!engine_owns_trap(info, ucontext))
+    if (!engine_owns_trap(info, ucontext)) {
         on_signal(number, info, ucontext);
-    else if (t)
-        engine_interrupt(&t->hart, ucontext);
+        return;
+    }
+    if (!t)
+        return;
+    engine_interrupt(&t->hart, ucontext);
+    if (host_context_at_call(ucontext))
+        hart_kick(&t->hart);
+    host_syscall_rewind(ucontext);
 }
 
 /* ---- Dispositions and masks at the host ---- */
@@ -164,13 +240,11 @@ static void mirror_action(int number, const struct guest_sigaction *action)
 
 static void install_monitor_handlers(void)
 {
-    const struct host_sigaction fault = {
-        .handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
-    const struct host_sigaction trap = {
-        .handler = (uint64_t)on_trap, .flags = SA_ONSTACK | SA_RESTART, .mask = UINT64_MAX};
-    host_sigaction(SIGSEGV, &fault, NULL);
-    host_sigaction(SIGBUS, &fault, NULL);
-    host_sigaction(SIGTRAP, &trap, NULL);
+    struct host_sigaction action = {.handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
+    host_sigaction(SIGSEGV, &action, NULL);
+    host_sigaction(SIGBUS, &action, NULL);
+    action.handler = (uint64_t)on_trap;
+    host_sigaction(SIGTRAP, &action, NULL);
 }
 
 void signal_block_guest(void)
@@ -192,13 +266,13 @@ void signal_set_mask(struct thread *t, uint64_t mask)
 {
     t->sigmask = mask & ~SIGNAL_UNBLOCKABLE;
     apply_mask(t);
-    if (t->signals->held & ~t->sigmask)
+    if (held_for(t) & ~t->sigmask)
         hart_kick(&t->hart);
 }
 
 bool signal_is_held(const struct thread *t, uint64_t set)
 {
-    return t->signals->held & set;
+    return held_for(t) & set;
 }
 
 void signal_swap_mask(struct thread *t, uint64_t mask)
@@ -251,7 +325,7 @@ void signal_fork_child(struct thread *t)
 {
     struct signal_queue *q = t->signals;
     atomic_store(&q->head, atomic_load(&q->tail));
-    q->held = 0;
+    q->held.set = t->process->sighand.held.set = 0;
 }
 
 void signal_clear_handlers(struct process *p)
@@ -263,11 +337,11 @@ void signal_clear_handlers(struct process *p)
     }
 }
 
-static void give_back_held(struct signal_queue *q)
+static void give_back_held(struct held_signals *held)
 {
-    for (uint64_t held = q->held; held; held &= held - 1)
-        give_back(&held_slot(q, __builtin_ctzll(held) + 1)->info);
-    q->held = 0;
+    siginfo_t info;
+    while (take(held, MONITOR_SIGNALS, &info))
+        give_back(&info);
 }
 
 void signal_give_back(struct thread *t)
@@ -275,7 +349,7 @@ void signal_give_back(struct thread *t)
     union guest_siginfo info;
     while (queue_pop(t->signals, &info))
         give_back(&info.info);
-    give_back_held(t->signals);
+    give_back_held(&t->signals->held);
 }
 
 void signal_exec_prepare(struct thread *t)
@@ -284,7 +358,10 @@ void signal_exec_prepare(struct thread *t)
         if (t->process->sighand.actions[monitor_signals[i]].handler == GUEST_SIG_IGN)
             host_sigaction(monitor_signals[i], &(struct host_sigaction){.handler = GUEST_SIG_IGN}, NULL);
     host_sigmask(t->sigmask);
-    give_back_held(t->signals);
+    give_back_held(&t->signals->held);
+    pthread_mutex_lock(&t->process->sighand.lock);
+    give_back_held(&t->process->sighand.held);
+    pthread_mutex_unlock(&t->process->sighand.lock);
 }
 
 void signal_exec_failed(struct thread *t)
@@ -360,27 +437,6 @@ static void deliver_one(struct thread *t, const union guest_siginfo *info)
         give_back(&info->info); /* changed since it was queued: now the host's kernel knows what to do */
 }
 
-static bool take_held(struct thread *t, uint64_t set, union guest_siginfo *info)
-{
-    struct signal_queue *q = t->signals;
-    uint64_t found = q->held & set;
-    if (!found)
-        return false;
-    int number = __builtin_ctzll(found) + 1;
-    *info = *held_slot(q, number);
-    q->held &= ~SIGNAL_BIT(number);
-    return true;
-}
-
-/* As Linux does with a signal that is pending already, a second one is dropped. */
-static void hold(struct signal_queue *q, const union guest_siginfo *info)
-{
-    int number = info->info.si_signo;
-    if (!(q->held & SIGNAL_BIT(number)))
-        *held_slot(q, number) = *info;
-    q->held |= SIGNAL_BIT(number);
-}
-
 /* The next signal that the guest does not block. */
 static bool take_deliverable(struct thread *t, union guest_siginfo *info)
 {
@@ -390,8 +446,10 @@ static bool take_deliverable(struct thread *t, union guest_siginfo *info)
         uint64_t bit = SIGNAL_BIT(info->info.si_signo);
         if (!(bit & t->sigmask))
             return true;
-        if (bit & MONITOR_SIGNALS) {
-            hold(t->signals, info);
+        if (bit & MONITOR_SIGNALS && is_for_process(&info->info)) {
+            hold_for_all(t, &info->info);
+        } else if (bit & MONITOR_SIGNALS) {
+            hold(&t->signals->held, &info->info);
         } else {
             signal_block_guest(); /* or it would come back at once */
             give_back(&info->info);
@@ -499,23 +557,30 @@ int64_t sys_rt_sigpending(struct thread *t, uint64_t set, uint64_t size)
     if (size > sizeof(pending))
         return -EINVAL;
     host_call_now(SYS_rt_sigpending, &pending, sizeof(pending));
-    pending = (pending | t->signals->held) & t->sigmask;
+    pending = (pending | held_for(t)) & t->sigmask;
     return copy_to_guest(t, set, &pending, size);
+}
+
+/* The host's own wait. A kick may be what it was waiting for. */
+static int64_t wait_at_host(struct thread *t, const uint64_t *wanted, uint64_t timeout,
+                            union guest_siginfo *info)
+{
+    int64_t result = host_call(t, SYS_rt_sigtimedwait, wanted, info,
+                               guest_pointer(t, timeout, sizeof(struct timespec)), sizeof(*wanted));
+    return result == SIGTRAP && host_guest_thread_interrupted(&info->info) ? -HOST_ERESTART : result;
 }
 
 int64_t sys_rt_sigtimedwait(struct thread *t, uint64_t set, uint64_t info, uint64_t timeout, uint64_t size)
 {
     uint64_t wanted;
-    union guest_siginfo held;
+    union guest_siginfo found;
     if (size != sizeof(wanted))
         return -EINVAL;
     if (copy_from_guest(t, &wanted, set, sizeof(wanted)))
         return -EFAULT;
-    if (take_held(t, wanted, &held)) {
-        if (info && copy_to_guest(t, info, &held, sizeof(held)))
-            return -EFAULT;
-        return held.info.si_signo;
-    }
-    return host_call(t, SYS_rt_sigtimedwait, &wanted, guest_pointer(t, info, sizeof(held)),
-                     guest_pointer(t, timeout, sizeof(struct timespec)), sizeof(wanted));
+    int64_t result =
+        take_held(t, wanted, &found) ? found.info.si_signo : wait_at_host(t, &wanted, timeout, &found);
+    if (result > 0 && info && copy_to_guest(t, info, &found, sizeof(found)))
+        return -EFAULT;
+    return result;
 }

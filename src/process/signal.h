@@ -1,8 +1,9 @@
 /* Signals of the guest: the host's kernel selects, queues and interrupts; the monitor builds frames.
  *
  * A signal that the guest ignores or leaves to its default has that same disposition at the host, so the kernel ends,
- * stops or continues the process as it would a native one. A signal that the guest handles (and MONITOR_SIGNALS) has the monitor's handler, which queues it in the current thread, blocks everything until the
- * guest's frame is built, and kicks the hart. The host's signal mask is the guest's (MONITOR_SIGNALS apart).
+ * stops or continues the process as it would a native one. A signal that the guest handles (and MONITOR_SIGNALS) has the
+ * monitor's handler, which queues it in the current thread, blocks everything until the guest's frame is built, and kicks
+ * the hart. The host's signal mask is the guest's (MONITOR_SIGNALS apart).
  * Source: signal(7), sigaction(2); Linux riscv rt_sigframe. */
 #ifndef PROCESS_SIGNAL_H
 #define PROCESS_SIGNAL_H

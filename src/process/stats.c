@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "cpu/riscv/code.h"
+#include "host/clock.h"
 #include "process/serve.h"
 
 #include <jansson.h>
@@ -13,6 +14,7 @@
 struct stats {
     uint64_t instructions, syscalls;
     uint64_t exits[ENGINE_EXIT_COUNT];
+    uint64_t tier_ns[ENGINE_TIER_COUNT];
     struct code_stats code;
     struct engine_stats engine;
     uint64_t wall_ns, user_ns, system_ns;
@@ -23,23 +25,38 @@ void process_count(struct process *p, const struct hart *hart)
     p->counts.retired += hart->instret;
     for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
         p->counts.exits[i] += hart->exits[i];
+    for (unsigned i = 0; i < ENGINE_TIER_COUNT; i++)
+        p->counts.tier_ticks[i] += hart->tier_ticks[i];
+}
+
+static uint64_t ns_of_ticks(const struct process *p, const struct stats *s, uint64_t ticks)
+{
+    uint64_t all = host_ticks() - p->start_ticks;
+    return all ? (uint64_t)((unsigned __int128)ticks * s->wall_ns / all) : 0;
 }
 
 /* What other threads have done is only nearly known while they run. */
 static void count_threads(struct process *p, struct stats *s)
 {
+    uint64_t ticks[ENGINE_TIER_COUNT];
     pthread_mutex_lock(&p->lock);
     s->instructions = p->counts.retired;
     s->syscalls = p->syscalls;
     for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
         s->exits[i] = p->counts.exits[i];
+    for (unsigned i = 0; i < ENGINE_TIER_COUNT; i++)
+        ticks[i] = p->counts.tier_ticks[i];
     for (const struct thread *t = p->threads; t; t = t->next) {
         s->instructions += t->hart.instret;
         s->syscalls += t->syscalls;
         for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
             s->exits[i] += t->hart.exits[i];
+        for (unsigned i = 0; i < ENGINE_TIER_COUNT; i++)
+            ticks[i] += t->hart.tier_ticks[i];
     }
     pthread_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < ENGINE_TIER_COUNT; i++)
+        s->tier_ns[i] = ns_of_ticks(p, s, ticks[i]);
 }
 
 static void take_times(const struct process *p, struct stats *s)
@@ -128,6 +145,8 @@ static void list_translator(const struct stats *s, struct rows *rows)
     add(rows, "ns/instruction", "compile_ns_per_instruction", e->insns ? e->compile_ns / e->insns : 0);
     add(rows, "  median", "compile_ns_per_instruction_median", e->insn_ns);
     add_ns(rows, "compile time", "compile_ns", e->compile_ns);
+    add_ns(rows, "interpreting", "interpreter_ns", s->tier_ns[ENGINE_TIER_INTERPRETER]);
+    add_ns(rows, "translated code", "translated_ns", s->tier_ns[ENGINE_TIER_TRANSLATED]);
     list_exits(s, rows);
 }
 
@@ -174,8 +193,8 @@ void process_print_stats(struct process *p)
     struct buf out = {0};
     if (p->config->stats == STATS_OFF || p->forked || p->vforked)
         return;
-    count_threads(p, &s);
     take_times(p, &s);
+    count_threads(p, &s);
     s.code = code_stats(p->code);
     s.engine = code_engine_stats(p->code);
     list(&s, p->config->engine.kind != ENGINE_INTERP, &rows);

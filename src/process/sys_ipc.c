@@ -61,6 +61,9 @@ static int64_t set_semaphores(struct thread *t, const struct sysargs *args)
     return host_call(t, SYS_semctl, (int)args->a[0], (int)args->a[1], IPC_SET, &host);
 }
 
+/* As many a set has at most, unless the host is told otherwise: linux/sem.h, SEMMSL. */
+enum { MOST_SEMAPHORES = 32000 };
+
 int64_t call_semctl(struct thread *t, const struct sysargs *args)
 {
     uint64_t argument = args->a[3];
@@ -72,7 +75,9 @@ int64_t call_semctl(struct thread *t, const struct sysargs *args)
     case IPC_INFO:
     case SEM_INFO: argument = (uint64_t)guest_pointer(t, argument, sizeof(struct seminfo)); break;
     case GETALL:
-    case SETALL: argument = (uint64_t)guest_pointer(t, argument, sizeof(uint16_t)); break;
+    case SETALL:
+        argument = (uint64_t)guest_pointer_up_to(t, argument, MOST_SEMAPHORES * sizeof(uint16_t));
+        break;
     case IPC_RMID:
     case GETPID:
     case GETVAL:

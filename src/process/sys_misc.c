@@ -220,6 +220,9 @@ static const uint8_t keyctl_pointers[] = {
     [32] = 0,               /* WATCH_KEY, the last */
 };
 
+/* A key has no more bytes: keyrings(7), "big_key". */
+enum { MOST_OF_KEY = 1 << 20 };
+
 enum { KEYCTL_OP_INSTANTIATE_IOV = 20, KEYCTL_OP_DH_COMPUTE = 23 };
 
 static int64_t instantiate_from_vector(struct thread *t, const struct sysargs *args)
@@ -243,7 +246,7 @@ int64_t call_keyctl(struct thread *t, const struct sysargs *args)
         return -EOPNOTSUPP;
     for (unsigned mask = keyctl_pointers[operation]; mask; mask &= mask - 1) {
         int i = __builtin_ctz(mask) + 1;
-        host.a[i] = (uint64_t)guest_pointer(t, args->a[i], 1);
+        host.a[i] = (uint64_t)guest_pointer_up_to(t, args->a[i], MOST_OF_KEY);
     }
     return host_call(t, SYS_keyctl, host.a[0], host.a[1], host.a[2], host.a[3], host.a[4]);
 }

@@ -65,12 +65,21 @@ static uint64_t argument_size(uint32_t arg, const struct sysargs *args)
     }
 }
 
+static void *argument_pointer(const struct thread *t, const struct syscall_row *row,
+                              const struct sysargs *args, int i)
+{
+    uint32_t arg = row->arg[i];
+    if (ARG_CLASS(arg) == CLASS_MEASURED)
+        return guest_pointer_up_to(t, args->a[i], ARG_SIZE(arg));
+    return guest_pointer(t, args->a[i], argument_size(arg, args));
+}
+
 static int64_t pass(struct thread *t, const struct syscall_row *row, const struct sysargs *args)
 {
     struct sysargs host = *args;
     for (unsigned mask = row->pointers; mask; mask &= mask - 1) {
         int i = __builtin_ctz(mask);
-        host.a[i] = (uint64_t)guest_pointer(t, args->a[i], argument_size(row->arg[i], args));
+        host.a[i] = (uint64_t)argument_pointer(t, row, args, i);
     }
     return host_call(t, row->host, host.a[0], host.a[1], host.a[2], host.a[3], host.a[4], host.a[5]);
 }

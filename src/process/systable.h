@@ -84,6 +84,7 @@ enum name_table {
 enum arg_class {
     CLASS_VALUE,
     CLASS_FD,
+    CLASS_MEASURED,  /* pointer to as much as the kernel finds it to be, `size` bytes at most */
     CLASS_FIXED,     /* pointer to `size` bytes */
     CLASS_COUNTED,   /* pointer to as many elements of `size` bytes as argument `index` says */
     CLASS_COUNTED32, /* the same, the count is 32 bits wide */
@@ -98,7 +99,7 @@ enum arg_class {
 #define ARG_CLASS(arg)      ((arg) >> 8 & 0xf)
 #define ARG_INDEX(arg)      ((arg) >> 12 & 0x7)
 #define ARG_SIZE(arg)       ((arg) >> 16)
-#define ARG_IS_POINTER(arg) (ARG_CLASS(arg) >= CLASS_FIXED)
+#define ARG_IS_POINTER(arg) (ARG_CLASS(arg) >= CLASS_MEASURED)
 #define ARG_IS_FD(arg)      (ARG_CLASS(arg) == CLASS_FD)
 
 /* The words of syscalls.def. Values: */
@@ -128,10 +129,11 @@ enum arg_class {
 #define STRINGS     ARG(PRINT_STRINGS, CLASS_FIXED, 0, 8)
 #define ENVIRONMENT ARG(PRINT_ENVIRONMENT, CLASS_FIXED, 0, 8)
 /* Pointers to something whose size the kernel finds out as it goes from the start on (a NUL, a length in the first bytes)
- * and that is no more than a page or so: memory above the guest's limit is not accessible, so the start is enough. */
+ * and that is no more than a page or so: memory above the guest's limit is not accessible, so the start is enough to look
+ * at. Strings are never written. */
 #define STRING          ARG(PRINT_STRING, CLASS_FIXED, 0, 1)
-#define BLOB            ARG(PRINT_POINTER, CLASS_FIXED, 0, 1)
-#define SOCKET_NAME     ARG(PRINT_ADDRESS, CLASS_FIXED, 0, 1)
+#define BLOB            ARG(PRINT_POINTER, CLASS_MEASURED, 0, 4096)
+#define SOCKET_NAME     ARG(PRINT_ADDRESS, CLASS_MEASURED, 0, 128)
 #define SOCKET_NAME_OUT (SOCKET_NAME | ARG_OUT)
 /* Pointers to as much as another argument (0 to 5) says: */
 #define DATA(index)              ARG(PRINT_DATA, CLASS_COUNTED, index, 1)

@@ -92,6 +92,7 @@ static void serve_exit(struct thread *t)
     case EXIT_MISALIGNED: signal_force(t, SIGBUS, BUS_ADRALN, hart->exit.address); break;
     case EXIT_ILLEGAL: signal_force(t, SIGILL, ILL_ILLOPC, hart->pc); break;
     case EXIT_EBREAK: signal_force(t, SIGTRAP, TRAP_BRKPT, hart->pc); break;
+    case EXIT_WFI: /* a computer's alone */
     case EXIT_WRONG: thread_exit_group(t, MONITOR_FAILED);
     }
 }

@@ -16,7 +16,7 @@ static inline bool guest_range_ok(const struct thread *t, uint64_t gva, uint64_t
 
 /* The host pointer for a range that the host's kernel will check: it must never fall on the monitor, so a range that
  * is not the guest's becomes a non-canonical address, for which every kernel answers EFAULT. NULL stays NULL. The
- * kernel may write there as long as it likes: the pages keep the guest's own rights from now on (mm_guard.c). */
+ * kernel may write there as long as it likes: the pages keep the guest's own rights as long as they are mapped (mm_guard.c). */
 static inline void *guest_pointer(const struct thread *t, uint64_t gva, uint64_t size)
 {
     const struct mm_span *wx = mm_wx_span(t->process->mm);
@@ -26,6 +26,14 @@ static inline void *guest_pointer(const struct thread *t, uint64_t gva, uint64_t
         guest_range_ok(t, gva, size) && gva + size > atomic_load_explicit(&wx->low, memory_order_relaxed))
         mm_give(t->process->mm, gva, size);
     return (void *)(guest_range_ok(t, gva, size) ? t->hart.mem_base + gva : (uint64_t)1 << 63);
+}
+
+/* The same for what the kernel measures itself, from the start on: only that must be the guest's, what lies above is not
+ * accessible. */
+static inline void *guest_pointer_up_to(const struct thread *t, uint64_t gva, uint64_t most)
+{
+    bool inside = guest_range_ok(t, gva, 1);
+    return guest_pointer(t, gva, inside ? MIN(most, t->hart.mem_limit - gva) : 1);
 }
 
 static inline int copy_from_guest(const struct thread *t, void *to, uint64_t gva, size_t size)

@@ -58,7 +58,9 @@ int image_paths_init(struct image_paths *paths, const char *name, struct guise_e
                 asprintf(&paths->final, "%s/%s", paths->group, tag) >= 0 &&
                 asprintf(&paths->work, "%s/.%s.new", paths->group, tag) >= 0 &&
                 asprintf(&paths->lock, "%s/.%s.lock", paths->group, tag) >= 0 &&
-                asprintf(&paths->log, "%s/.%s.log", paths->group, tag) >= 0;
+                asprintf(&paths->log, "%s/.%s.log", paths->group, tag) >= 0 &&
+                asprintf(&paths->boot, "%s/.%s.boot", paths->group, tag) >= 0 &&
+                asprintf(&paths->boot_work, "%s/.%s.boot.new", paths->group, tag) >= 0;
     free(images);
     return made ? 0 : error_set(err, GUISE_E_NOMEM, "out of memory");
 }
@@ -70,6 +72,8 @@ void image_paths_release(struct image_paths *paths)
     free(paths->work);
     free(paths->lock);
     free(paths->log);
+    free(paths->boot);
+    free(paths->boot_work);
     *paths = (struct image_paths){0};
 }
 
@@ -283,6 +287,14 @@ int image_remove_tree(const char *path, struct guise_error *err)
                            "cannot remove %s", path);
 }
 
+int image_remove_boot(const struct image_paths *paths, struct guise_error *err)
+{
+    int r = image_remove_tree(paths->boot_work, err);
+    if (r == 0 && rename(paths->boot, paths->boot_work) && errno != ENOENT)
+        r = error_set_errno(err, GUISE_E_IO, errno, "cannot remove %s", paths->boot);
+    return r ? r : image_remove_tree(paths->boot_work, err);
+}
+
 int guise_image_remove(const char *name, struct guise_error *err)
 {
     struct image_paths paths;
@@ -297,6 +309,8 @@ int guise_image_remove(const char *name, struct guise_error *err)
         r = error_set_errno(err, GUISE_E_IO, errno, "cannot remove %s", paths.final);
     if (r == 0)
         r = image_remove_tree(paths.work, err);
+    if (r == 0)
+        r = image_remove_boot(&paths, err);
     if (lock >= 0) {
         unlink(paths.log);
         unlink(paths.lock);

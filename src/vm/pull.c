@@ -338,6 +338,8 @@ static int pull_locked(struct job *job, struct guise_error *err)
     if (r == 0)
         r = make_root(job, err);
     if (r == 0)
+        r = image_remove_boot(&job->paths, err); /* of the image that is replaced */
+    if (r == 0)
         r = publish(&job->paths, err);
     else
         image_remove_tree(job->paths.work, NULL);

@@ -273,6 +273,7 @@ static void configure(const struct guise_vm *vm, struct process_config *config)
     config->ids = vm->ids;
     if (vm->stats)
         config->stats = strcmp(vm->stats, "json") == 0 ? STATS_JSON : STATS_TEXT;
+    config->engine.timed = vm->stats != NULL;
 }
 
 static int prepare(const struct guise_vm *vm, struct launch *launch, struct guise_error *err)

@@ -20,6 +20,13 @@ struct guise_vm {
     unsigned bits;
     bool hold_mounts; /* root_hold_mounts() after the root was entered */
     int pid;          /* of a started guest, 0: none */
+
+    /* GUISE_MACHINE */
+    char *image, *kernel, *initrd, *append, *bios, *memory, *cpus, *net, *serial, *console, *virtio, *reboot,
+        *temporary, *timeout, *dump_dtb;
+    struct list disks;
+    uint64_t memory_bytes;
+    unsigned harts, timeout_seconds; /* 0: no time-out */
 };
 
 #endif

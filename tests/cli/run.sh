@@ -68,6 +68,10 @@ is 'arguments are the program'"'s" "[./show][a][b c][--root] $tmp unset $(id -u)
 is 'no output of its own' '' "$err"
 try "$guise" run -- ./show --
 is '-- ends the options' "[./show][--] $tmp unset $(id -u)" "$out"
+try "$guise" run --stats=json ./show
+for tier in interpreter translated compile; do
+    like "stats: time of $tier" "*\"${tier}_ns\":[1-9]*" "$err"
+done
 try "$guise" run --argv0 other ./show
 like 'argv0' '\[other\] *' "$out"
 try "$guise" run --cwd / "$tmp/show"

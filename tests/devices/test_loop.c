@@ -134,6 +134,24 @@ static void regular_files_are_always_ready(void **state)
     close(file);
 }
 
+/* As a console at the end of its file, which once kept the loop awake for ever. */
+static void nothing_is_wanted_without_a_descriptor(void **state)
+{
+    struct fixture *f = *state;
+    int file = memfd_create("loop", MFD_CLOEXEC);
+    add(f, &f->a, file, LOOP_READ);
+    run(f);
+    f->a.source.fd = -1;
+    loop_want(&f->a.source, LOOP_READ);
+    assert_int_equal(f->a.source.wanted, 0);
+    f->a.calls = 0;
+    loop_kick(&f->a.source);
+    run(f);
+    assert_int_equal(f->a.calls, 1);
+    loop_remove(&f->a.source);
+    close(file);
+}
+
 static void *kick_after_a_while(void *source)
 {
     usleep(20000);
@@ -204,6 +222,7 @@ int main(void)
         TEST(descriptors_are_served),
         TEST(a_removed_source_is_not_called),
         TEST(regular_files_are_always_ready),
+        TEST(nothing_is_wanted_without_a_descriptor),
         TEST(other_threads_kick),
         TEST(deadlines_are_kept),
     };

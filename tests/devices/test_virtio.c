@@ -232,6 +232,19 @@ static void indirect_tables_are_followed(void **state)
     assert_int_equal(driver_get16(&f->driver, s[19].gpa), 0x0201);
 }
 
+/* As long as a chain may be; the descriptor that names the table is one more. Linux fills a disk's seg_max like that. */
+static void the_longest_table_is_followed(void **state)
+{
+    struct fixture *f = *state;
+    struct driver_segment s[VIRTQ_MAX_SEGMENTS];
+    go(f, VIRTIO_F_INDIRECT_DESC);
+    for (unsigned i = 0; i < VIRTQ_MAX_SEGMENTS; i++)
+        s[i] = room(f, 2);
+    uint16_t head = driver_add_indirect(&f->driver, f->queue, s, VIRTQ_MAX_SEGMENTS);
+    driver_kick(&f->driver, f->queue);
+    assert_used(f, head, 2 * VIRTQ_MAX_SEGMENTS);
+}
+
 /* Zero or more descriptors, then a table. */
 static void a_table_may_end_a_chain(void **state)
 {
@@ -550,6 +563,7 @@ int main(void)
         TEST(an_early_kick_is_served_when_the_driver_is_ready),
         TEST(indices_wrap_around),
         TEST(indirect_tables_are_followed),
+        TEST(the_longest_table_is_followed),
         TEST(a_table_may_end_a_chain),
         TEST(segments_without_bytes_are_none),
         TEST(a_ring_can_be_taken_back_and_handed_over_again),

@@ -27,10 +27,9 @@
     } while (0)
 #define assert_int_equal(a, b) assert((a) == (b))
 
+#include "driver.h"
 #include "fixture.h"
 #include "test_clock.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     HARTS = 4,
@@ -375,27 +374,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef GUISE_LIBFUZZER
 
-static uint64_t random_next(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15;
-    uint64_t z = *state;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 int main(int argc, char **argv)
 {
-    uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000,
-             seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-    for (uint64_t run = 0; run < runs; run++) {
-        uint64_t state = seed + run, words[2 * 64];
-        size_t steps = 1 + random_next(&state) % 64;
-        for (size_t i = 0; i < 2 * steps; i++)
-            words[i] = random_next(&state);
-        LLVMFuzzerTestOneInput((const uint8_t *)words, steps * sizeof(struct step));
-    }
-    printf("fuzz_devices: %llu runs from seed %llu\n", (unsigned long long)runs, (unsigned long long)seed);
+    fuzz_drive("fuzz_devices", argc, argv, fuzz_steps, NULL);
     if (board.bus.tables[0])
         bus_release(&board.bus);
     return 0;

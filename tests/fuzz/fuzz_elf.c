@@ -3,6 +3,7 @@
  *
  * With libFuzzer (-DGUISE_LIBFUZZER -fsanitize=fuzzer) LLVMFuzzerTestOneInput() is all. Without it the program makes its
  * own mutations from a seed: fuzz_elf [RUNS [SEED [FILE...]]], where the files are more programs to start from. */
+#include "driver.h"
 #include "elf_sample.h"
 
 #include "host/copy.h"
@@ -14,8 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_SIZE ((size_t)64 << 10)
 
@@ -76,38 +75,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- Mutations ---- */
 
-static uint64_t random_next(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15;
-    uint64_t z = *state;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 static uint64_t interesting(uint64_t *seed)
 {
     static const uint64_t values[] = {0,       1,          4095,       4096,       4097,
                                       0x10000, 0x7fffffff, 0xffffffff, 1ull << 38, INT64_MAX};
-    uint64_t value = values[random_next(seed) % (sizeof(values) / sizeof(values[0]))];
-    return random_next(seed) % 2 ? value : -value;
+    uint64_t value = values[fuzz_random(seed) % (sizeof(values) / sizeof(values[0]))];
+    return fuzz_random(seed) % 2 ? value : -value;
 }
 
 /* Most changes go to the headers, where everything that is believed stands. */
 static void mutate(uint8_t *bytes, size_t *size, uint64_t *seed)
 {
-    for (uint64_t n = 1 + random_next(seed) % 4; n--;) {
-        size_t range = random_next(seed) % 8 ? 64 + 8 * 56 : *size;
-        size_t at = random_next(seed) % (range < *size ? range : *size);
-        uint64_t value = random_next(seed) % 2 ? interesting(seed) : random_next(seed);
-        size_t width = (size_t)1 << random_next(seed) % 4;
+    for (uint64_t n = 1 + fuzz_random(seed) % 4; n--;) {
+        size_t range = fuzz_random(seed) % 8 ? 64 + 8 * 56 : *size;
+        size_t at = fuzz_random(seed) % (range < *size ? range : *size);
+        uint64_t value = fuzz_random(seed) % 2 ? interesting(seed) : fuzz_random(seed);
+        size_t width = (size_t)1 << fuzz_random(seed) % 4;
         at &= ~(width - 1);
-        if (random_next(seed) % 3 == 0)
+        if (fuzz_random(seed) % 3 == 0)
             bytes[at] ^= (uint8_t)(1 << value % 8);
         else if (at + width <= *size)
             memcpy(bytes + at, &value, width);
-        if (random_next(seed) % 64 == 0)
-            *size = 1 + random_next(seed) % *size;
+        if (fuzz_random(seed) % 64 == 0)
+            *size = 1 + fuzz_random(seed) % *size;
     }
 }
 
@@ -134,13 +124,20 @@ static void seeds_add_file(struct seeds *s, const char *path)
         seeds_add(s, bytes, size);
 }
 
-int main(int argc, char **argv)
+static void run_mutated(uint64_t seed, void *context)
 {
     static uint8_t bytes[MAX_SIZE];
+    const struct seeds *seeds = context;
+    size_t pick = fuzz_random(&seed) % seeds->count, size = seeds->sizes[pick];
+    memcpy(bytes, seeds->bytes[pick], size);
+    mutate(bytes, &size, &seed);
+    LLVMFuzzerTestOneInput(bytes, size);
+}
+
+int main(int argc, char **argv)
+{
     struct elf_sample sample;
     struct seeds seeds = {0};
-    uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000,
-             seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     elf_sample_make(&sample, ET_EXEC, 0x10000, NULL);
     seeds_add(&seeds, &sample, sizeof(sample));
     elf_sample_make(&sample, ET_DYN, 0, NULL);
@@ -149,14 +146,7 @@ int main(int argc, char **argv)
     seeds_add(&seeds, &sample, sizeof(sample));
     for (int i = 3; i < argc; i++)
         seeds_add_file(&seeds, argv[i]);
-    for (uint64_t run = 0; run < runs; run++) {
-        uint64_t state = seed + run;
-        size_t pick = random_next(&state) % seeds.count, size = seeds.sizes[pick];
-        memcpy(bytes, seeds.bytes[pick], size);
-        mutate(bytes, &size, &state);
-        LLVMFuzzerTestOneInput(bytes, size);
-    }
-    printf("fuzz_elf: %llu runs from seed %llu\n", (unsigned long long)runs, (unsigned long long)seed);
+    fuzz_drive("fuzz_elf", argc, argv, run_mutated, &seeds);
     for (size_t i = 0; i < seeds.count; i++)
         free(seeds.bytes[i]);
     mm_free(fuzz.mm);

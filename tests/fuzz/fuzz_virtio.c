@@ -30,13 +30,12 @@
 #define assert_int_not_equal(a, b)   assert((a) != (b))
 #define assert_memory_equal(a, b, n) assert(!memcmp(a, b, n))
 
+#include "driver.h"
 #include "fixture.h"
 #include "test_disk.h"
 #include "test_net.h"
 #include "virtio_driver.h"
 #include "virtio_pci_driver.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Of memory the guest uses the first pages; behind it lie a block of ROM and nothing. */
 enum {
@@ -45,7 +44,6 @@ enum {
     QUEUE_SIZE = 16,
     QUEUE_BYTES = 0x400,
     DATA = 0x3000,
-    MAX_STEPS = 48
 };
 
 enum kind { BLOCK, NET, CONSOLE, ENTROPY, KINDS };
@@ -453,27 +451,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef GUISE_LIBFUZZER
 
-static uint64_t random_next(uint64_t *state)
-{
-    *state += 0x9e3779b97f4a7c15;
-    uint64_t z = *state;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
 int main(int argc, char **argv)
 {
-    uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000,
-             seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-    for (uint64_t run = 0; run < runs; run++) {
-        uint64_t state = seed + run, words[2 * MAX_STEPS];
-        size_t steps = 1 + random_next(&state) % MAX_STEPS;
-        for (size_t i = 0; i < 2 * steps; i++)
-            words[i] = random_next(&state);
-        LLVMFuzzerTestOneInput((const uint8_t *)words, steps * sizeof(struct step));
-    }
-    printf("fuzz_virtio: %llu runs from seed %llu\n", (unsigned long long)runs, (unsigned long long)seed);
+    fuzz_drive("fuzz_virtio", argc, argv, fuzz_steps, NULL);
     if (world.driver.mem.count) {
         bus_release(&world.board.bus);
         driver_release(&world.driver);

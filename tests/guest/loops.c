@@ -106,36 +106,46 @@ static void tight(void)
         }
 }
 
-/* Comparisons that raise no flag, as compilers write them, with the flags as they were before. */
-#define QUIET(name, instruction)                                                                          \
+/* Comparisons that raise no flag, as compilers write them, with the flags as they were before; of values that the instruction
+ * `make` leaves. */
+#define QUIET(name, make, instruction)                                                                    \
     static uint64_t name(uint64_t a, uint64_t b, uint64_t flags)                                          \
     {                                                                                                     \
         uint64_t result, read, after;                                                                     \
-        __asm__ volatile("fmv.d.x fa0, %3; fmv.d.x fa1, %4; fsflags %5\n"                                 \
+        __asm__ volatile("fmv.d.x fa0, %3; fmv.d.x fa1, %4; " make "; fsflags %5\n"                       \
                          "frflags %1; " instruction " %0, fa0, fa1; fsflags %1; frflags %2; fsflags zero" \
                          : "=&r"(result), "=&r"(read), "=&r"(after)                                       \
                          : "r"(a), "r"(b), "r"(flags)                                                     \
                          : "fa0", "fa1");                                                                 \
         return result | read << 8 | after << 16;                                                          \
     }
-QUIET(less_double, "flt.d")
-QUIET(most_double, "fle.d")
-QUIET(less_single, "flt.s")
-QUIET(most_single, "fle.s")
+QUIET(less_double, "nop", "flt.d")
+QUIET(most_double, "nop", "fle.d")
+QUIET(less_single, "nop", "flt.s")
+QUIET(most_single, "nop", "fle.s")
+/* Singles as doubles, which are NaNs, and the other way round. */
+QUIET(less_narrowed, "fcvt.s.d fa1, fa1", "flt.d")
+QUIET(most_added, "fadd.s fa0, fa0, fa1", "fle.d")
+QUIET(less_boxed, "fmv.w.x fa1, %4", "flt.d")
+QUIET(most_widened, "fcvt.d.s fa0, fa0", "fle.s")
 
 static void quiet(void)
 {
-    uint64_t (*const functions[])(uint64_t, uint64_t, uint64_t) = {less_double, most_double, less_single,
-                                                                   most_single};
-    for (int f = 0; f < 4; f++) {
+    static const struct {
+        uint64_t (*function)(uint64_t, uint64_t, uint64_t);
+        const uint64_t *values;
+    } rows[] = {
+        {less_double, doubles},   {most_double, doubles}, {less_single, singles}, {most_single, singles},
+        {less_narrowed, doubles}, {most_added, singles},  {less_boxed, doubles},  {most_widened, singles},
+    };
+    for (unsigned r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         uint64_t sum = 0;
         for (int round = 0; round < 100; round++)
             for (int i = 0; i < VALUES; i++)
                 for (int k = 0; k < VALUES; k++)
-                    sum = mix(sum,
-                              functions[f](f < 2 ? doubles[i] : singles[i], f < 2 ? doubles[k] : singles[k],
-                                           round % 2 ? 31 : (uint64_t)round & 31));
-        say("quiet comparison %d: %016" PRIx64, f, sum);
+                    sum = mix(sum, rows[r].function(rows[r].values[i], rows[r].values[k],
+                                                    round % 2 ? 31 : (uint64_t)round & 31));
+        say("quiet comparison %u: %016" PRIx64, r, sum);
     }
 }
 

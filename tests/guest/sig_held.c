@@ -4,6 +4,8 @@
  */
 #include "test.h"
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -157,6 +159,118 @@ static void test_senders(void)
     EQ("si_code", last_code, SI_USER);
 }
 
+/* Another process sends it while a read sleeps. */
+static void test_sleeper(int number, int flags)
+{
+    int ends[2];
+    char byte = 0;
+    pid_t parent = getpid();
+    MUST(pipe(ends));
+    handle(number, on_signal, flags);
+    count = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(100000);
+        kill(parent, number);
+        usleep(100000);
+        _exit(write(ends[1], "x", 1) != 1);
+    }
+    errno = 0;
+    ssize_t got = read(ends[0], &byte, 1);
+    say("a read that signal %d stops, flags %#x: %zd %s", number, (unsigned)flags, got, errno_name(errno));
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    EQ("one signal", count, 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- Sent to the process, whose first thread blocks it ---- */
+
+static volatile int sent_number, handled_by;
+static sem_t ready;
+
+static void on_thread(int number)
+{
+    (void)number;
+    handled_by = gettid();
+}
+
+static void *wait_for_it(void *argument)
+{
+    sigset_t set = set_of(sent_number);
+    siginfo_t info = {0};
+    (void)argument;
+    sem_post(&ready);
+    bool got = sigtimedwait(&set, &info, &(struct timespec){5, 0}) == sent_number;
+    return (void *)(long)(got && info.si_code == SI_USER);
+}
+
+static void *sleep_until_it(void *argument)
+{
+    (void)argument;
+    mask(SIG_UNBLOCK, sent_number);
+    sem_post(&ready);
+    for (double start = now(); !handled_by && now() - start < 5;)
+        usleep(10000000);
+    return (void *)(long)(handled_by == gettid());
+}
+
+static void *run_until_it(void *argument)
+{
+    (void)argument;
+    mask(SIG_UNBLOCK, sent_number);
+    sem_post(&ready);
+    for (double start = now(); !handled_by && now() - start < 5;)
+        ;
+    return (void *)(long)(handled_by == gettid());
+}
+
+static void send_to_process(int number)
+{
+    pid_t parent = getpid(), child = (pid_t)MUST(fork());
+    if (child == 0)
+        _exit(kill(parent, number));
+    MUST(waitpid(child, NULL, 0));
+}
+
+/* `early`: before there is a thread that lets it in. */
+static void test_thread(const char *what, void *(*body)(void *), int number, bool early)
+{
+    pthread_t thread;
+    void *result = NULL;
+    sent_number = number;
+    handled_by = 0;
+    sem_init(&ready, 0, 0);
+    signal(number, on_thread);
+    mask(SIG_BLOCK, number);
+    if (early)
+        send_to_process(number);
+    pthread_create(&thread, NULL, body, NULL);
+    while (sem_wait(&ready))
+        ;
+    if (!early) {
+        usleep(50000);
+        send_to_process(number);
+    }
+    pthread_join(thread, &result);
+    say("signal %d, %s:", number, early ? "pending" : "sent");
+    OK(what, result);
+    OK("gone", !pending(number));
+    mask(SIG_UNBLOCK, number);
+}
+
+static void test_threads(int number)
+{
+    for (int early = 0; early < 2; early++) {
+        test_thread("another thread waits", wait_for_it, number, early);
+        test_thread("another thread sleeps", sleep_until_it, number, early);
+        test_thread("another thread runs", run_until_it, number, early);
+    }
+}
+
+/* ---- Ends ---- */
+
 static void hit_blocked(void)
 {
     mask(SIG_BLOCK, SIGSEGV);
@@ -249,11 +363,15 @@ int main(int argc, char **argv)
         test_wait("pselect", wait_with_pselect, numbers[i]);
         test_wait("epoll_pwait", wait_with_epoll, numbers[i]);
         test_wait("sigsuspend", wait_with_suspend, numbers[i]);
+        test_sleeper(numbers[i], 0);
+        test_sleeper(numbers[i], SA_RESTART);
     }
     test_wait_blocked();
     test_wait_info();
     test_senders();
     test_flood();
+    for (unsigned i = 0; i < 4; i++)
+        test_threads(numbers[i]);
     EQ("a fault while it is blocked kills", in_child(hit_blocked) & 0x7f, SIGSEGV);
     EQ("a fault that is sent on kills", in_child(hit_chained) & 0x7f, SIGSEGV);
     EQ("ignored when sent", shell_status(in_child(ignore_sent)), 5);

@@ -9,8 +9,10 @@
 #include <sys/cachectl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #define RW  (PROT_READ | PROT_WRITE)
 #define RX  (PROT_READ | PROT_EXEC)
@@ -255,6 +257,62 @@ static void test_kernel(const char *what, fill_fn *fill, bool datagram)
     OK(what, whole);
     OK("and the code", right);
     munmap(target, 2 * PAGE);
+}
+
+/* As long as the kernel finds the answer to be: it begins in one page and ends in the next, in front of hot code. */
+static void test_measured(void)
+{
+    enum { SETS = 3000 };
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof name;
+    memset(name.sun_path + 1, 'n', 60);
+    int fd = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), set = (int)MUST(semget(IPC_PRIVATE, SETS, 0600));
+    snprintf(name.sun_path + 1, 20, "%d", getpid());
+    MUST(bind(fd, (const struct sockaddr *)&name, sizeof name));
+    target = pages(2);
+    put(target + 2 * WORDS - 2, 5);
+    struct sockaddr_un *seen = (void *)(target + WORDS - 4);
+    OK("before", returns(target + 2 * WORDS - 2, 5));
+    EQ("getsockname()", getsockname(fd, (struct sockaddr *)seen, &size), 0);
+    OK("is whole", size == sizeof name && !memcmp(seen, &name, sizeof name));
+    munmap(target, 2 * PAGE);
+    target = pages(2);
+    put(target + 2 * WORDS - 2, 6);
+    memset(target, 1, 2 * SETS);
+    OK("before", returns(target + 2 * WORDS - 2, 6));
+    EQ("semctl()", semctl(set, 0, GETALL, target), 0);
+    EQ("is whole", ((const uint16_t *)target)[SETS - 1], 0);
+    OK("and the code is what it was", returns(target + 2 * WORDS - 2, 6));
+    munmap(target, 2 * PAGE);
+    MUST(semctl(set, 0, IPC_RMID));
+    close(fd);
+}
+
+/* That a system call has written to an address is forgotten with the memory that was there. */
+static void test_filled_before(void)
+{
+    uint32_t text[2];
+    bool right = true;
+    target = pages(2);
+    put(text, 1);
+    MUST(write(tube[1], text, sizeof text));
+    MUST(read(tube[0], target, sizeof text));
+    MUST(munmap(target, PAGE));
+    MUST(mmap(target, PAGE, RWX, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == target ? 0 : -1);
+    for (int i = 0; i < ROUNDS; i++) {
+        put(target, i);
+        right &= returns(target, i);
+    }
+    OK("code is patched without a fence where another mapping was read into", right);
+    MUST(write(tube[1], text, sizeof text));
+    MUST(read(tube[0], target, sizeof text));
+    MUST(mremap(target + WORDS, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target ? 0 : -1);
+    for (int i = 0; i < ROUNDS; i++) {
+        put(target, i);
+        right &= returns(target, i);
+    }
+    OK("or where that was moved to", right);
+    munmap(target, PAGE);
 }
 
 static void *read_late(void *argument)
@@ -517,5 +575,7 @@ int main(void)
     test_kernel("recvmsg()", by_recvmsg, true);
     test_kernel("process_vm_writev()", by_vm_write, false);
     test_kernel("process_vm_readv()", by_vm_read, false);
+    test_measured();
+    test_filled_before();
     return test_end();
 }

@@ -118,8 +118,7 @@ static void bench_init(struct bench *b, const struct ir_machine *machine, struct
     b->machine = (struct jit_machine){.ir = *machine,
                                       .state = offsetof(struct cpu, state),
                                       .pending = offsetof(struct cpu, pending),
-                                      .calls = unit_calls,
-                                      .call_count = UNIT_CALLS};
+                                      .calls = unit_calls};
     b->cpu = calloc(1, sizeof(*b->cpu));
     uint8_t *code = map(ROOM, PROT_READ | PROT_WRITE | PROT_EXEC);
     b->room = (struct jit_room){code, code + ROOM, 0};

@@ -51,6 +51,7 @@ static const char sample[] = PINNED "pc 0x10004\n"
                                     "set fa0, r16\n"
                                     "set t0, r22\n"
                                     "br r9 -> go 0x10040\n"
+                                    "br r9 -> go 0x10000 count 5\n"
                                     "br r0 -> stop 3 0x10044\n"
                                     "br r0 -> call 0x10100 return 0x1000c check a0\n";
 
@@ -122,6 +123,8 @@ static void test_syntax_errors(void **state)
         {PINNED "br r0 -> away 1\n", "line 8: unknown way out"},
         {PINNED "br r0 -> call 1 check a0\n", "line 8: syntax error"},
         {PINNED "exit -> stop 256 1\n", "line 8: the number is too large"},
+        {PINNED "exit -> go 1 count\n", "line 8: a number is missing"},
+        {PINNED "exit -> stop 1 1 count 1\n", "line 8: more than one instruction"},
     };
     struct ir *ir = new_ir();
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -170,6 +173,7 @@ static void assert_same(struct ir *a, struct ir *b)
 {
     assert_int_equal(a->count, b->count);
     assert_int_equal(a->exit_count, b->exit_count);
+    assert_int_equal(a->loop, b->loop);
     assert_memory_equal(a->slot, b->slot, sizeof(a->slot));
     for (unsigned i = 0; i < a->count; i++) {
         const struct ir_ins *x = &a->ins[i], *y = &b->ins[i];
@@ -182,7 +186,7 @@ static void assert_same(struct ir *a, struct ir *b)
     for (unsigned i = 0; i < a->exit_count; i++) {
         const struct ir_exit *x = &a->exits[i], *y = &b->exits[i];
         assert_true(x->kind == y->kind && x->pc == y->pc && x->return_pc == y->return_pc &&
-                    x->check == y->check && x->reason == y->reason);
+                    x->check == y->check && x->reason == y->reason && x->count == y->count);
     }
 }
 
@@ -194,6 +198,7 @@ static void test_random_units(void **state)
     options.window_size = 256;
     for (unsigned i = 0; i < 300; i++) {
         options.length = 1 + i % 200;
+        options.loop = i % 3 == 0;
         ir->no_fold = i & 1;
         uint64_t seed = options.seed;
         random_unit(ir, &unit_machine, 0x1000, &options);
@@ -291,6 +296,16 @@ static void test_verifier(void **state)
         {"br r0 -> return check a0\n" GO, "has a condition"},
         {"br -> go 1\n" GO, "missing"},
         {"exit -> call 1 return 2 check fa0\n", "cannot hold a return address"},
+        {"loop\nloop\n" GO, "a second loop"},
+        {"set a0, r1\nloop\n" GO, "set before the loop"},
+        {"r6 i64 add r0, r1\nloop\nset a0, r6\n" GO, "made before the loop"},
+        {"r6 i64 get t0\nloop\nset a0, r6\n" GO, "made before the loop"},
+        {"r6 i64 get t0\nr7 pair r0, r6\nloop\nr9 i64 select r0, r7\n" GO, "made before the loop"},
+        {"br r0 -> go 0x10000\nloop\n" GO, "back before the loop"},
+        {"poll -> go 1\n" GO, "a poll outside of a loop"},
+        {"poll -> go 1\nloop\n" GO, "a poll outside of a loop"},
+        {"loop\npoll -> go 1\npoll -> go 1\n" GO, "a second poll"},
+        {"loop\npoll -> stop 1 1\n" GO, "a poll goes on at a pc"},
     };
     struct ir *ir = new_ir();
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -334,6 +349,7 @@ static void test_verifier_links(void **state)
     BREAK(ir->ins[7].type = 5, "type is unknown");
     BREAK(ir->ins[7].b = 7, "no such constant");
     BREAK(ir->ins[0].op = IR_NOP, "pinned slots");
+    BREAK(ir->loop = true; ir->ins[6].op = ir->ins[8].op = IR_NOP, "the loop is missing");
     BREAK(ir->count = 0, "empty");
     free(ir);
 }

@@ -4,7 +4,7 @@
  *     sysdiff run IMAGE >RECORDS           what Guise makes of driver and cases
  *     sysdiff compare CASES OURS THEIRS    says where two runs differ; status 1 when they do
  *
- * Options come first: `--without FEATURE` (run), `--avoid NAME[=MASK]` (make: no such instruction or CSR, or bits of
+ * Options come first: `--without FEATURE`, `--engine NAME` (run), `--avoid NAME[=MASK]` (make: no such instruction or CSR, or bits of
  * it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that do not count). */
 #include "base/util.h"
 #include "cases.h"
@@ -15,8 +15,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LIMIT UINT64_C(400000000)
 
 enum { MAX_REPORTS = 1000 };
 
@@ -37,6 +35,7 @@ static const struct feature {
 
 struct options {
     uint32_t features;
+    struct engine_options engine;
     uint64_t hidden[RECORD_COUNT];
     struct case_limits avoided;
 };
@@ -71,10 +70,11 @@ static int run(const struct options *options, const char *path)
         .satp_mode = SATP_SV57,
     };
     FILE *image = fopen(path, "rb");
-    if (!image || machine_init(&machine, &config, stdout))
+    if (!image || machine_init(&machine, &config, &options->engine, stdout))
         die("cannot be loaded", path);
-    bool loaded = fread(machine.ram, 1, RAM_SIZE, image) > 0;
-    int r = loaded ? machine_run(&machine, LIMIT) : -1;
+    void *ram = gmem_slice(&machine.memory, RAM, RAM_SIZE, GMEM_WRITE);
+    bool loaded = fread(ram, 1, RAM_SIZE, image) > 0;
+    int r = loaded ? machine_run(&machine) : -1;
     fclose(image);
     machine_release(&machine);
     return r ? 1 : 0;
@@ -193,7 +193,7 @@ static void hide(struct options *options, const char *text)
 
 int main(int argc, char **argv)
 {
-    static struct options options = {.features = UINT32_MAX};
+    static struct options options = {.features = UINT32_MAX, .engine = {.kind = ENGINE_INTERP}};
     int i = 1;
     for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
         if (strcmp(argv[i], "--without") == 0)
@@ -202,6 +202,8 @@ int main(int argc, char **argv)
             hide(&options, argv[i + 1]);
         else if (strcmp(argv[i], "--avoid") == 0)
             avoid(&options, argv[i + 1]);
+        else if (strcmp(argv[i], "--engine") == 0 && engine_parse_kind(&options.engine, argv[i + 1]))
+            continue;
         else
             die("unknown option", argv[i]);
     }

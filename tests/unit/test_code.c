@@ -417,6 +417,7 @@ static void hints_need_no_extension(void **state)
 {
     (void)state;
     struct draft *d = calloc(1, sizeof(*d));
+    d->interp = interp_table();
     const uint32_t words[] = {0x0100000f /* pause */, 0x00000073 /* ecall */};
     assert_true(predecode(d, (const uint8_t *)words, 8, CODE, UINT64_C(1) << RV_EXT_I));
     assert_ptr_equal(d->cells[0].handler, interp_table()->handlers[RV_PAUSE]);

@@ -55,6 +55,8 @@ struct guest {
 };
 
 static struct hart *running;
+static _Atomic uint32_t
+    *contended; /* a word of the guest's, or NULL: changes after each single step, as under other harts */
 
 static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
@@ -69,6 +71,8 @@ static void on_trap(int number, siginfo_t *info, void *ucontext)
     (void)number;
     if (running && engine_owns_trap(info, ucontext))
         engine_interrupt(running, ucontext);
+    if (contended)
+        atomic_fetch_xor(contended, 0x5555);
 }
 
 /* In each test: cmocka has handlers of its own. */
@@ -428,7 +432,19 @@ static void kicks_reach_functions(void **state)
     (void)state;
     CHECK_KICKS(, INSN(FCLASS_D, .rd = A0, .rs1 = A0), INSN(CLMUL, .rd = A0, .rs1 = A0, .rs2 = A1),
                 JAL(0, -8));
-    CHECK_KICKS(g.hart.x[A1] = g.start + DATA, INSN(AMOOR_W, .rd = A0, .rs1 = A1, .rs2 = A2), JAL(0, -4));
+}
+
+/* An atomic that is a loop of the host's is left, though each of its rounds fails. */
+static void kicks_reach_contended_atomics(void **state)
+{
+    (void)state;
+    static const uint16_t rows[] = {RV_AMOOR_W, RV_AMOMAX_W};
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct rv_insn atomic = {
+            .op = rows[i], .row = rows[i], .length = 4, .rd = A0, .rs1 = A1, .rs2 = A2};
+        CHECK_KICKS(g.hart.x[A1] = g.start + DATA; contended = (void *)(g.memory + DATA), atomic, JAL(0, -4));
+        contended = NULL;
+    }
 }
 
 static void kicks_reach_returns(void **state)
@@ -637,6 +653,7 @@ int main(void)
         cmocka_unit_test(kicks_reach_calls),
         cmocka_unit_test(kicks_reach_calls_from_below),
         cmocka_unit_test(kicks_reach_functions),
+        cmocka_unit_test(kicks_reach_contended_atomics),
         cmocka_unit_test(kicks_reach_returns),
         cmocka_unit_test(kicks_reach_computed_jumps),
         cmocka_unit_test(recursion_is_unlimited),

@@ -21,6 +21,7 @@
 
 #define PAGE_HASH_COUNT   1024u
 #define PAGE_SHIFT        12
+#define PAGE_BYTES        (UINT64_C(1) << PAGE_SHIFT)
 
 /* Memory that harts may still be using: freed when each has left the units it entered before `epoch`. */
 struct limbo {
@@ -69,6 +70,8 @@ int code_new(struct code **out, const struct code_ops *ops, void *context, uint6
         return error_set(err, GUISE_E_NOMEM, "no memory for the table of predecoded code");
     }
     pthread_mutex_init(&code->lock, NULL);
+    code->draft.interp = ops->host ? interp_system_table() : interp_table();
+    code->draft.place = ops->host ? DRAFT_PAGED : DRAFT_FLAT;
     code->ops = ops;
     code->context = context;
     code->mem_base = mem_base;
@@ -222,10 +225,10 @@ static void reclaim(struct code *code)
 }
 
 /* Sends every hart that comes to the unit, or is inside, to look up again. */
-static void bury(struct unit *u)
+static void bury(const struct code *code, struct unit *u)
 {
     const struct cell_info *infos = unit_infos(u);
-    const void *dead = interp_table()->handlers[CELL_DEAD];
+    const void *dead = code->draft.interp->handlers[CELL_DEAD];
     for (unsigned i = 0; i < u->cell_count; i++)
         if (i == 0 || infos[i].offset != infos[i - 1].offset) /* not an operand cell */
             __atomic_store_n(&u->cells[i].handler, dead, __ATOMIC_RELEASE);
@@ -236,7 +239,7 @@ static void bury_all(struct code *code)
     for (unsigned i = 0; i < 2 * PAGE_HASH_COUNT; i++) {
         struct unit **list = &code->pages[i / PAGE_HASH_COUNT][i % PAGE_HASH_COUNT];
         for (struct unit *u = *list; u; u = u->page_next)
-            bury(u);
+            bury(code, u);
         *list = NULL;
     }
 }
@@ -294,35 +297,25 @@ static struct unit **page_list(struct code *code, bool changeable, uint64_t page
     return &code->pages[changeable][page % PAGE_HASH_COUNT];
 }
 
+static const void *host_address(const struct code *code, uint64_t pc)
+{
+    return code->ops->host ? code->ops->host(code->context, pc) : (const void *)(code->mem_base + pc);
+}
+
 /* Copies the guest's code at `pc`, up to `size` bytes of executable memory; says how many and whether they may change. */
 static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size, bool *changeable)
 {
     uint64_t at = pc, end;
     bool also;
     *changeable = false;
+    if (code->ops->host) /* what follows in another page need not follow in the host's memory */
+        size = MIN(size, (size_t)(PAGE_BYTES - pc % PAGE_BYTES));
     while (at - pc < size && code->ops->executable(code->context, at, &end, &also)) {
         *changeable |= also;
         at = end;
     }
     size = MIN(at - pc, size);
-    return size - host_copy(source, (const void *)(code->mem_base + pc), size);
-}
-
-static size_t unit_size(const struct draft *d)
-{
-    return sizeof(struct unit) + d->cell_count * (sizeof(union cell) + sizeof(struct cell_info));
-}
-
-static void unit_fill(struct unit *u, const struct draft *d, uint64_t pc)
-{
-    u->pc = pc;
-    u->bytes = (uint16_t)d->bytes;
-    u->cell_count = (uint16_t)d->cell_count;
-    u->counted = d->counted;
-    u->entry = NULL;
-    u->translation = NULL;
-    memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
-    memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
+    return size ? size - host_copy(source, host_address(code, pc), size) : 0;
 }
 
 /* Predecodes the code at `pc` from bytes whose change will be heard of; `source` gets them. */
@@ -358,13 +351,10 @@ static struct unit *build(struct code *code, uint64_t pc)
     struct draft *d = &code->draft;
     if (!draw(code, pc, source, &changeable))
         return NULL;
-    struct unit *u = allocate(code, unit_size(d) + (changeable ? d->bytes : 0));
+    struct unit *u = allocate(code, draft_unit_bytes(d, changeable));
     if (!u)
         return NULL;
-    unit_fill(u, d, pc);
-    u->changeable = changeable;
-    if (changeable)
-        memcpy(unit_source(u), source, d->bytes);
+    draft_fill_unit(d, u, changeable ? source : NULL);
     unit_chunk_publish(code->chunks);
     struct unit **list = page_list(code, changeable, pc >> PAGE_SHIFT);
     u->page_next = *list;
@@ -416,7 +406,7 @@ static void kill_unit(struct code *code, struct unit *u)
     if (u->translation)
         translator_kill(code->translator, u->translation);
     unit_table_remove(code->table, u);
-    bury(u);
+    bury(code, u);
     code->stats.killed++;
     code->live--;
 }
@@ -466,7 +456,7 @@ static void recount(const struct code *code, struct unit *u)
 static bool changed(const struct code *code, const struct unit *u)
 {
     uint8_t now[UNIT_BYTES];
-    return host_copy(now, (const void *)(code->mem_base + u->pc), u->bytes) != 0 ||
+    return host_copy(now, host_address(code, u->pc), u->bytes) != 0 ||
            memcmp(now, unit_source(u), u->bytes) != 0;
 }
 
@@ -705,8 +695,8 @@ static const union cell *predecode_step(struct code *code, struct unit_chunk *c,
     if (!made)
         return NULL;
     unit_chunk_clear(c);
-    struct unit *u = unit_chunk_take(c, unit_size(d));
-    unit_fill(u, d, pc);
+    struct unit *u = unit_chunk_take(c, draft_unit_bytes(d, false));
+    draft_fill_unit(d, u, NULL);
     unit_chunk_publish(c);
     uint32_t word;
     memcpy(&word, source, sizeof(word));

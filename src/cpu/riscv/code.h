@@ -21,12 +21,20 @@ struct code_ops {
      * whether its bytes may change without a code_invalidate(): the guest can write there, or elsewhere to the same
      * memory. Returns true then. */
     bool (*executable)(void *context, uint64_t address, uint64_t *end, bool *changeable);
+    /* Optional: hva of what is executable at `address`, up to the end that executable() tells; without it, mem_base +
+     * address. With it the code is a computer's, `paged` (unit.h): addresses are gpas. */
+    const void *(*host)(void *context, uint64_t address);
     /* Optional, both: makes stores to the page of 4096 bytes fault, and not fault any more. The owner gives every
      * such fault to code_write_fault(). protect() is false when not every store would fault. unprotect() stores the
      * range of pages that it was done for, this one and perhaps some around it, and tells whether the guest may
      * write to the page, protected or not. */
     bool (*protect)(void *context, uint64_t page);
     bool (*unprotect)(void *context, uint64_t page, uint64_t *start, uint64_t *end);
+    /* Optional: was a protected page written to in a way that does not fault? Each write is told once. */
+    bool (*written)(void *context, uint64_t page);
+    /* Optional: protect() refuses for a while only, and this tells, one after the other, the pages with which it is over;
+     * UINT64_MAX when there is no other. */
+    uint64_t (*settled)(void *context);
     /* Units are dropped when they take more than this; 0 for the default. Tests make it small. */
     size_t max_bytes;
 };

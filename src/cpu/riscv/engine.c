@@ -50,7 +50,7 @@ void engine_kick(struct hart *hart)
 {
     hart_kick(hart);
     if (hart_translates(hart))
-        host_guest_thread_interrupt(&hart->host);
+        host_guest_thread_interrupt(hart->host.pid, hart->host.tid);
 }
 
 /* One that arrives in a system call was made by the guest, whatever it says of itself: none of ours single-steps there. */

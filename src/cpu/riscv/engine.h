@@ -19,6 +19,7 @@ struct engine_options {
     unsigned threshold; /* times that code is interpreted before it is translated */
     unsigned max_insns; /* guest instructions of a unit */
     unsigned hot;       /* times that a way back is gone before the loop is translated as one; 0: never */
+    bool timed;         /* harts take the time of their tiers */
     size_t cache_bytes; /* memory for translated code; 0: the default */
     struct jit_modes modes;
 };
@@ -61,9 +62,10 @@ void engine_fork_child(struct hart *hart);
 bool engine_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext);
 
 /* For the owner's signal handlers on the hart's thread: after a hart_kick() there, on SIGTRAP, and on what engine_kick()
- * sends. When the handler returns, the engine comes to its next chance to stop; translated code gets there in single steps,
- * each of which is another SIGTRAP. SIGTRAP's handler is installed with SA_ONSTACK and SA_RESTART. All these handlers, those of
- * faults too, block all signals; nothing else blocks SIGTRAP while the hart runs. */
+ * sends, which may come late, when the hart has stopped by itself, and end a system call. When the handler returns, the engine
+ * comes to its next chance to stop; translated code gets there in single steps, each of which is another SIGTRAP. SIGTRAP's
+ * handler is installed with SA_ONSTACK. All these handlers, those of faults too, block all signals; nothing else blocks
+ * SIGTRAP while the hart runs. */
 void engine_interrupt(struct hart *hart, void *ucontext);
 
 /* hart_kick() by another thread. */

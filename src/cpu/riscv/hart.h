@@ -19,6 +19,7 @@
 struct unit_chunk;
 struct code;
 struct lockstep;
+struct tlb_entry;
 union cell;
 struct jump_entry;
 
@@ -32,6 +33,7 @@ enum exit_kind {
     EXIT_FETCH,      /* no executable instruction at `address`; pc is where execution wanted to go on */
     EXIT_FAULT,      /* a load, store or atomic could not reach `address`; pc is the instruction */
     EXIT_MISALIGNED, /* an atomic's address is not aligned; pc is the instruction */
+    EXIT_WFI,        /* a computer's hart: nothing to do before an interrupt; pc is behind the WFI */
     EXIT_WRONG,      /* the engine is at fault, and has said on standard error how */
 };
 
@@ -57,6 +59,9 @@ enum engine_exit {
     ENGINE_EXIT_COUNT
 };
 
+/* What the time of a hart goes by in, for --stats. */
+enum engine_tier { ENGINE_TIER_INTERPRETER, ENGINE_TIER_TRANSLATED, ENGINE_TIER_COUNT };
+
 /* Integer register 32 is where writes to x0 go: the predecoder redirects them, so no instruction tests for x0. */
 enum { HART_X_SINK = 32 };
 
@@ -69,12 +74,17 @@ struct hart {
         host_rm; /* the RISC-V mode that the host's FPU is set to; HART_RM_NONE when frm has no host mode */
     uint32_t fflags; /* flags raised in software; the host FPU's sticky flags are added when they are read */
     uint32_t fflags_upper;    /* 0: for the translator both are one slot of 8 bytes */
-    _Atomic uint32_t pending; /* nonzero: leave the engine at the next back edge or indirect jump */
+    _Atomic uint32_t pending; /* nonzero: leave the engine; the interpreter looks at taken branches */
     uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
     uint64_t reserve_value;
-    uint64_t instret;         /* instructions retired, exact at exits */
-    uint64_t mem_base;        /* hva of gva 0 */
-    uint64_t mem_limit;       /* guest addresses are below this */
+    uint64_t instret;   /* instructions retired, exact at exits */
+    uint64_t mem_base;  /* hva of gva 0 */
+    uint64_t mem_limit; /* guest addresses are below this */
+    /* A computer's hart (system.h): the array of its current data context; an id of what gvas of code lead to, a new one whenever
+     * that may have changed; gva - gpa of the page that it executes, for units are found by gpa. */
+    struct tlb_entry *tlb;
+    uint64_t context;
+    uint64_t bias;
     struct code *code;        /* borrows: predecoded code of this address space */
     struct jump_entry *jumps; /* owned: where indirect jumps went */
     uint64_t jumps_epoch;     /* code epoch that `jumps` is of */
@@ -90,8 +100,10 @@ struct hart {
     uint64_t
         jit_epoch; /* code epoch that `jit.jumps` and the return stack are of; 0: empty, UINT64_MAX: none */
     struct host_guest_thread host; /* an engine that translates: stacks */
-    struct jit_fault fault;        /* in translated code, under way to the dispatcher */
-    struct jit_state jit;          /* last: most of it is only touched when it is used */
+    struct jit_fault fault; /* in translated code, under way to the dispatcher; no signal: to stop there */
+    struct jit_state jit;   /* near the end: most of it is only touched when it is used */
+    uint64_t tier_ticks[ENGINE_TIER_COUNT]; /* engine_options.timed: host_ticks() */
+    const void *retried;                    /* where single steps have met an atomic, or NULL */
 };
 
 /* Bits of `pending`. */
@@ -135,7 +147,7 @@ void hart_set_fcsr(struct hart *hart, uint32_t fcsr);
  * and engine_kick() for other threads. */
 HOST_NO_TSAN static inline void hart_kick(struct hart *hart)
 {
-    atomic_store_explicit(&hart->pending, 1, memory_order_release);
+    atomic_store_explicit(&hart->pending, HART_PENDING_KICK, memory_order_release);
 }
 
 /* The interpreter alone; see engine.h. */

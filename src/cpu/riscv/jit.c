@@ -14,6 +14,7 @@
 #include "cpu/riscv/record.h"
 #include "cpu/riscv/translate.h"
 #include "host/atomic.h"
+#include "host/clock.h"
 #include "host/signal.h"
 
 #include <stdio.h>
@@ -39,12 +40,26 @@ static void start_afresh(struct hart *hart, const struct jit_thunks *thunks)
     hart->jit_epoch = atomic_load_explicit(&hart->epoch, memory_order_relaxed);
 }
 
+/* When a tier is entered, and on the way out of it. */
+static uint64_t tier_start(const struct hart *hart)
+{
+    return unlikely(code_engine(hart->code)->timed) ? host_ticks() : 0;
+}
+
+static void tier_end(struct hart *hart, enum engine_tier tier, uint64_t start)
+{
+    if (unlikely(start))
+        hart->tier_ticks[tier] += host_ticks() - start;
+}
+
 unsigned jit_enter(struct hart *hart, const void *entry)
 {
     const struct jit_thunks *thunks = translator_thunks(code_translator(hart->code));
     if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
         start_afresh(hart, thunks);
+    uint64_t start = tier_start(hart);
     unsigned reason = thunks->enter(&hart->x[LIFT_BIAS], entry);
+    tier_end(hart, ENGINE_TIER_TRANSLATED, start);
     hart->exits[MIN(reason, ENGINE_EXIT_HOT)]++;
     return reason;
 }
@@ -90,8 +105,8 @@ void jit_fault_exit(struct hart *hart)
         hart->exit.kind = EXIT_WRONG;
         return;
     }
-    hart->exit = (struct hart_exit){EXIT_FAULT, address, hart->fault.host_signal};
-    hart->fault.pc = NULL;
+    enum exit_kind kind = hart->fault.host_signal ? EXIT_FAULT : EXIT_PENDING;
+    hart->exit = (struct hart_exit){kind, address, hart->fault.host_signal};
 }
 
 static bool leave(struct hart *hart, enum exit_kind kind)
@@ -103,7 +118,9 @@ static bool leave(struct hart *hart, enum exit_kind kind)
 /* Goes on in the interpreter, at the cell or at the hart's pc, and returns the unit that is not cold. NULL: the engine is left. */
 static const struct unit *interpret(struct hart *hart, const union cell *cell)
 {
+    uint64_t start = tier_start(hart);
     const struct unit *unit = interp_go(hart, cell);
+    tier_end(hart, ENGINE_TIER_INTERPRETER, start);
     if (unit)
         hart->exits[ENGINE_EXIT_COLD]++;
     return unit;
@@ -208,6 +225,28 @@ void jit_run(struct hart *hart)
 
 /* ---- For the host's signal handler ---- */
 
+/* Out of translated code by way of JIT_FAULT. */
+HOST_NO_TSAN static const void *recover_from(struct hart *hart, const void *pc, int host_signal,
+                                             uint64_t host_address, const void *ucontext)
+{
+    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
+    hart->fault.pc = pc;
+    hart->fault.address = host_address;
+    hart->fault.host_signal = host_signal;
+    return translator_thunks(code_translator(hart->code))->fault;
+}
+
+/* Single steps have come to an atomic that is a loop. If they come again, another hart has changed the word meanwhile, and may do so
+ * for ever: single steps take a thousand times as long as the other's loop. */
+HOST_NO_TSAN static bool is_stuck(struct hart *hart, const void *pc)
+{
+    if (!jit_is_retried(pc))
+        return false;
+    bool again = hart->retried == pc;
+    hart->retried = pc;
+    return again;
+}
+
 /* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
 HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
 {
@@ -216,6 +255,10 @@ HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
     bool inside = translator && translator_holds(translator, pc);
     if (inside)
         out = translator_way_out(translator, pc, &hart->jit.value);
+    if (inside && !out && is_stuck(hart, pc))
+        out = recover_from(hart, pc, 0, 0, ucontext);
+    if (!inside || out)
+        hart->retried = NULL;
     if (out)
         host_context_set_pc(ucontext, out);
     host_context_set_step(ucontext, inside && !out);
@@ -231,14 +274,10 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
         host_context_set_pc(ucontext, translator_thunks(translator)->buried);
         return true;
     }
-    host_context_registers(ucontext, hart->fault.integer, hart->fault.fp);
-    if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP])) {
+    const void *out = recover_from(hart, pc, host_signal, host_address, ucontext);
+    if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP]))
         host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */
-        return true;
-    }
-    hart->fault.pc = pc;
-    hart->fault.address = host_address;
-    hart->fault.host_signal = host_signal;
-    host_context_set_pc(ucontext, translator_thunks(translator)->fault);
+    else
+        host_context_set_pc(ucontext, out);
     return true;
 }

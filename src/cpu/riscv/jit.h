@@ -11,7 +11,8 @@ void lockstep_run(struct hart *hart);
 /* Runs translated code until it comes back; enum jit_reason, its value is in hart->jit. */
 unsigned jit_enter(struct hart *hart, const void *entry);
 
-/* After JIT_FAULT: the hart becomes as it was at the instruction, hart->exit says so. */
+/* After JIT_FAULT: the hart becomes as it was at the instruction. hart->exit says what it is: EXIT_FAULT, or EXIT_PENDING when
+ * the hart was asked to stop. */
 void jit_fault_exit(struct hart *hart);
 
 /* As interp_fault(), for faults in translated code. */

@@ -95,6 +95,5 @@ extern const uint8_t lift_f_slot[32];
 
 /* The functions of CALL. */
 extern jit_call *const lift_calls[];
-extern const unsigned lift_call_count;
 
 #endif

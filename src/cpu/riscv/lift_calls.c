@@ -48,4 +48,3 @@ LIFT_CALLS(CALL_FUNCTION)
 
 #define CALL_ENTRY(name, value) [LIFT_CALL_##name] = call_##name,
 jit_call *const lift_calls[] = {LIFT_CALLS(CALL_ENTRY)};
-const unsigned lift_call_count = LIFT_CALL_COUNT;

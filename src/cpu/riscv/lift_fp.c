@@ -1,8 +1,8 @@
 /* Rows of F, D, Zfa and Zfhmin.
  *
- * Registers are slots of 64 raw bits. Arithmetic gives any quiet NaN; what is set is the canonical form of that, which the
- * back end drops when it is overwritten unseen, because it lets arithmetic go on with the value before.
- * Single precision wants boxed operands: one that is not known to be so is checked, once for each value; the interpreter
+ * Registers are slots of 64 raw bits. Arithmetic gives any quiet NaN; what is set is the canonical form of that, which
+ * the back end drops when it is overwritten unseen, because it lets arithmetic go on with the value before. Single
+ * precision wants boxed operands: one that is not known to be so is checked, once for each value; the interpreter
  * takes those that are not. So it does for all that the host's FPU has no instruction or no rounding mode for. */
 #include "cpu/riscv/fp.h"
 #include "cpu/riscv/lift_row.h"
@@ -63,8 +63,8 @@ static void set_result(struct lifter *l, unsigned number, enum ir_type type, ir_
 
 /* ---- Rounding ---- */
 
-/* Where the dynamic mode is none of the host's (or none at all), the engine does not run units: hart_rounds_as_host(). Only the
- * interpreter's instructions change it. */
+/* Where the dynamic mode is none of the host's (or none at all), the engine does not run units: hart_rounds_as_host().
+ * Only the interpreter's instructions change it. */
 enum { DYNAMIC = 7, FLAGS = 0x1f, FRM = 7, FRM_SHIFT = 5 };
 
 static ir_ref read_rounding(struct lifter *l)
@@ -80,7 +80,8 @@ static void require_nearest(struct lifter *l)
     l->nearest = true;
 }
 
-/* False: the instruction has a mode of its own that is not lifted. To nearest even is: guest JITs encode it everywhere. */
+/* False: the instruction has a mode of its own that is not lifted. To nearest even is: guest JITs encode it
+ * everywhere. */
 static bool rounds_as_host(struct lifter *l, const struct rv_insn *insn)
 {
     if (insn->rm == SOFTFP_RNE)
@@ -97,8 +98,8 @@ static ir_ref read_flags(struct lifter *l)
     return lift_op(l, IR_OR, IR_I64, lift_op(l, IR_GETFLAGS, IR_I64, 0, 0), ir_get(l->ir, LIFT_FLAGS));
 }
 
-/* The next two instructions, when with this one, which reads the flags, they are a comparison that raises none: the flags are
- * read, the comparison is made, what was read is written back. */
+/* The next two instructions, when with this one, which reads the flags, they are a comparison that raises none: the
+ * flags are read, the comparison is made, what was read is written back. */
 static bool is_quiet_comparison(struct lifter *l, const struct rv_insn *insn, struct rv_insn next[2])
 {
     if (!insn->rd || lift_peek(l, next, 2) != 2)
@@ -109,12 +110,14 @@ static bool is_quiet_comparison(struct lifter *l, const struct rv_insn *insn, st
            next[1].imm == RV_CSR_FFLAGS && next[1].rs1 == insn->rd;
 }
 
-/* Leaves when the operand is a NaN; looks at its bits, for the host's comparisons raise a flag for some. */
+/* Leaves when the operand is a NaN (to double precision each boxed single is one); looks at its bits, for the host's
+ * comparisons raise a flag for some. */
 static void require_ordered(struct lifter *l, enum ir_type type, ir_ref value)
 {
     bool single = type == IR_F32;
     const struct ir_ins *ins = ir_at(l->ir, value);
-    ir_ref bits = lift_op(l, IR_BITS, IR_I64, ins->op == IR_CANON || ins->op == IR_BOX ? ins->a : value, 0);
+    bool finished = (ins->op == IR_CANON || ins->op == IR_BOX) && ins->type == type;
+    ir_ref bits = lift_op(l, IR_BITS, IR_I64, finished ? ins->a : value, 0);
     ir_ref magnitude = lift_op_k(l, IR_SHL, single ? IR_I32 : IR_I64, bits, 1);
     uint64_t infinity = single ? UINT64_C(0xff) << 24 : UINT64_C(0x7ff) << 53;
     lift_guard(l, lift_op(l, IR_LTU, single ? IR_I32 : IR_I64, lift_constant(l, infinity), magnitude));
@@ -136,8 +139,8 @@ static void quiet_comparison(struct lifter *l, const struct rv_insn *insn, const
     lift_take(l, &next[1]);
 }
 
-/* Reading: rs1 is a register or an immediate, and with 0 no bit is set or cleared. What writes frm changes the host's mode, and
- * is the interpreter's. */
+/* Reading: rs1 is a register or an immediate, and with 0 no bit is set or cleared. What writes frm changes the host's
+ * mode, and is the interpreter's. */
 ROW_FUNCTION(csr)
 {
     (void)row;
@@ -156,7 +159,8 @@ ROW_FUNCTION(csr)
         lift_leave_stop(l, LIFT_INTERPRET);
 }
 
-/* Comparisons that must not raise flags are compiled as: read the flags, compare, write them back. detail: rs1 is the value. */
+/* Comparisons that must not raise flags are compiled as: read the flags, compare, write them back. detail: rs1 is the
+ * value. */
 ROW_FUNCTION(csr_write)
 {
     if (insn->imm != RV_CSR_FFLAGS) {

@@ -84,7 +84,7 @@ struct lift_row {
     X(FROUNDNX_S, round_to_whole(&softfp_s, b, fp_unbox_s(a), true)) \
     X(FROUNDNX_D, round_to_whole(&softfp_d, b, a, true))
 #define LIFT_CALL_ENUM(name, value) LIFT_CALL_##name,
-enum lift_call { LIFT_CALLS(LIFT_CALL_ENUM) LIFT_CALL_COUNT };
+enum lift_call { LIFT_CALLS(LIFT_CALL_ENUM) };
 #undef LIFT_CALL_ENUM
 
 /* Lifts from l->pc to the unit's end. */

@@ -20,8 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Beside hart_kick()'s, in hart->pending: the interpreter comes back at the next chance. */
-
 #define FCSR_FLAGS 0x1fu
 
 /* The whole of a hart that guest code can see. */
@@ -271,7 +269,8 @@ static void report(struct hart *hart, unsigned steps, const struct state *jit, c
     hart->exit.kind = EXIT_WRONG;
 }
 
-/* The flags that a translation may have raised already which left an instruction to the interpreter: those of this one. */
+/* The flags that a translation may have raised already which left an instruction to the interpreter: those of this
+ * one. */
 static uint32_t early_flags(const struct lockstep *ls, unsigned steps)
 {
     return ls->stop == LIFT_INTERPRET && steps < ls->steps ? ls->states[steps + 1].fcsr & FCSR_FLAGS : 0;
@@ -315,6 +314,8 @@ static bool execute(struct hart *hart, const void *entry)
     hart->lockstep->stop = LIFT_STOP_COUNT;
     if (reason == JIT_FAULT) {
         jit_fault_exit(hart);
+        if (hart->exit.kind == EXIT_PENDING)
+            hart->exit.kind = EXIT_NONE;
         return hart->exit.kind != EXIT_WRONG;
     }
     hart->pc = reason == JIT_LINK ? translator_link_pc(code_translator(hart->code), hart->jit.value)

@@ -1,6 +1,7 @@
 #include "cpu/riscv/predecode.h"
 
 #include "base/util.h"
+#include "cpu/riscv/unit_store.h"
 #include "isa/riscv/tables.h"
 
 #include <string.h>
@@ -28,10 +29,19 @@ static union cell *draft_add_op(struct draft *d, unsigned op)
     return c;
 }
 
+/* Does a link from the unit lead to what hart.bias is right for, and what can be in a unit? The last two bytes of a page may begin an
+ * instruction that crosses its end. */
+static bool is_near(const struct draft *d, uint64_t target)
+{
+    const uint64_t page = 4096;
+    return d->place == DRAFT_FLAT ||
+           (d->place == DRAFT_PAGED && target / page == d->pc / page && target % page != page - 2);
+}
+
 static void draft_add_link(struct draft *d, uint64_t target)
 {
     union cell *c = draft_add(d);
-    c->link = &d->interp->unresolved;
+    c->link = is_near(d, target) ? &d->interp->unresolved : &d->interp->far;
     c->target = target;
 }
 
@@ -58,6 +68,17 @@ static void draft_load_constant(struct draft *d, unsigned rd, uint64_t value)
         draft_add_constant(d, value);
 }
 
+/* As above, relative to the place of the code. */
+static void draft_load_address(struct draft *d, unsigned rd, uint64_t address)
+{
+    if (d->place == DRAFT_FLAT) {
+        draft_load_constant(d, rd, address);
+        return;
+    }
+    draft_add_op(d, CELL_PC)->rd = (uint8_t)(rd ? rd : HART_X_SINK);
+    draft_add_constant(d, address);
+}
+
 /* lui/auipc followed by an addi or addiw on the same register make one constant. */
 static bool fuse_constant(struct draft *d, const struct rv_insn *first, const struct rv_insn *second,
                           uint64_t pc)
@@ -65,11 +86,13 @@ static bool fuse_constant(struct draft *d, const struct rv_insn *first, const st
     if ((second->op != RV_ADDI && second->op != RV_ADDIW) || second->rs1 != first->rd ||
         second->rd != first->rd || !first->rd)
         return false;
-    uint64_t value =
-        (first->op == RV_AUIPC ? pc : 0) + (uint64_t)(int64_t)first->imm + (uint64_t)(int64_t)second->imm;
+    bool is_address = first->op == RV_AUIPC;
+    if (is_address && second->op == RV_ADDIW && d->place != DRAFT_FLAT)
+        return false;
+    uint64_t value = (is_address ? pc : 0) + (uint64_t)(int64_t)first->imm + (uint64_t)(int64_t)second->imm;
     if (second->op == RV_ADDIW)
         value = (uint64_t)(int64_t)(int32_t)value;
-    draft_load_constant(d, first->rd, value);
+    (is_address ? draft_load_address : draft_load_constant)(d, first->rd, value);
     return true;
 }
 
@@ -103,7 +126,7 @@ static void add_operands(struct draft *d, union cell *c, const struct rv_insn *i
     } else if (insn->op == RV_FENCE_I) {
         c->aux = retired;
         draft_add_link(d, pc + insn->length);
-    } else if (rv_rows[insn->op].ext == RV_EXT_ZICSR) {
+    } else if (rv_rows[insn->op].ext == RV_EXT_ZICSR || rv_rows[insn->op].ext >= RV_EXT_PROGRAM_COUNT) {
         c->aux = (uint8_t)d->insns;
     }
 }
@@ -168,7 +191,10 @@ static void add_upper(struct draft *d, const struct source *s, const struct rv_i
         draft_count(d, &after);
         return;
     }
-    draft_load_constant(d, insn->rd, (insn->op == RV_AUIPC ? pc : 0) + (uint64_t)(int64_t)insn->imm);
+    if (insn->op == RV_AUIPC)
+        draft_load_address(d, insn->rd, pc + (uint64_t)(int64_t)insn->imm);
+    else
+        draft_load_constant(d, insn->rd, (uint64_t)(int64_t)insn->imm);
     draft_count(d, insn);
 }
 
@@ -181,7 +207,7 @@ bool predecode(struct draft *d, const uint8_t *code, unsigned size, uint64_t pc,
 {
     const struct source s = {code, size, pc, ALL_EXTENSIONS & ~(extensions | HINTS)};
     struct rv_insn insn;
-    d->interp = interp_table();
+    d->pc = pc;
     d->cell_count = d->insns = d->bytes = d->branches = 0;
     if (d->counted)
         draft_add_op(d, CELL_COUNT)->imm = d->threshold;
@@ -200,4 +226,25 @@ bool predecode(struct draft *d, const uint8_t *code, unsigned size, uint64_t pc,
     draft_add_op(d, CELL_NEXT)->aux = (uint8_t)d->insns;
     draft_add_link(d, pc + d->bytes);
     return true;
+}
+
+size_t draft_unit_bytes(const struct draft *d, bool changeable)
+{
+    return sizeof(struct unit) + d->cell_count * (sizeof(union cell) + sizeof(struct cell_info)) +
+           (changeable ? d->bytes : 0);
+}
+
+void draft_fill_unit(const struct draft *d, struct unit *u, const uint8_t *source)
+{
+    u->pc = d->pc;
+    u->bytes = (uint16_t)d->bytes;
+    u->cell_count = (uint16_t)d->cell_count;
+    u->counted = d->counted;
+    u->changeable = source;
+    u->entry = NULL;
+    u->translation = NULL;
+    memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
+    memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
+    if (source)
+        memcpy(unit_source(u), source, d->bytes);
 }

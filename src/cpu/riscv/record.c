@@ -7,8 +7,8 @@
 
 #include <stdatomic.h>
 
-/* Rounds that must be alike, fewer where everything is hot at once. Loops that go round less often, or now this way and now that,
- * lose more on their ways in and out than they gain inside. */
+/* Rounds that must be alike, fewer where everything is hot at once. Loops that go round less often, or now this way
+ * and now that, lose more on their ways in and out than they gain inside. */
 enum { ROUNDS = 8 };
 
 struct round {

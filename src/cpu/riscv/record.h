@@ -11,8 +11,8 @@ enum record_result {
     RECORD_STEADY,
 };
 
-/* Interprets a hart that is at a way back to `head` for some rounds of the loop. Bit n of *path: the n-th conditional branch of
- * each round was taken. Between code_enter() and code_leave(). */
+/* Interprets a hart that is at a way back to `head` for some rounds of the loop. Bit n of *path: the n-th conditional
+ * branch of each round was taken. Between code_enter() and code_leave(). */
 enum record_result record_loop(struct hart *hart, uint64_t head, uint64_t *path);
 
 /* Where the way round leaves the path that the loop was translated with. */

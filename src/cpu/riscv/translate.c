@@ -84,7 +84,6 @@ int translator_new(struct translator **out, const struct engine_options *options
         .return_slot = lift_x_slot[1],
         .memory_base = mem_base,
         .calls = lift_calls,
-        .call_count = lift_call_count,
     };
     int r = jit_cache_new(&tr->cache, options->cache_bytes, &cache_ops, tr, err);
     if (r == 0 && jit_assembler_new(&tr->assembler, &tr->machine, options->modes))

@@ -22,13 +22,15 @@ struct translation_part {
     uint32_t offset; /* of this in the translation */
 };
 
-/*   | struct translation | pieces | parts | bytes of the pieces, one after the other |        small, for there are many */
 enum translation_kind {
     TRANSLATION_COUNTING, /* as first made: ways back are counted */
     TRANSLATION_PLAIN,    /* where they led often, but there was no loop to gain from */
     TRANSLATION_LOOP,     /* where there was */
 };
 
+/*   | struct translation | pieces | parts | bytes of the pieces, one after the other |
+ *
+ * Small, for there are many. */
 struct translation {
     struct jit_unit unit;
     struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead */

@@ -12,6 +12,10 @@
  *   jal      | handler | rd| -   | -   | retired | imm |   link   | target pc |   rd = target + imm
  *   jalr     | handler | rd| rs1 | -   | retired | imm |  return pc           |
  *
+ * The code of a computer is `paged`: a unit is found by the gpa of its code and lies within a page, which may be mapped anywhere. Its pc,
+ * targets and constants are gpas; the hart knows the difference, hart.bias. Links lead to units of the same page alone; those that
+ * go beyond lead to CELL_FAR, which looks up the gva. An instruction that crosses the end of the page is in no unit.
+ *
  * `retired` is the number of instructions from the unit's start to this one: added to the hart's count on the way out. */
 #ifndef CPU_RISCV_UNIT_H
 #define CPU_RISCV_UNIT_H
@@ -24,7 +28,8 @@ union cell {
     struct {
         const void *handler; /* written again when the unit dies: read and written as a whole word */
         uint8_t rd, rs1, rs2;
-        uint8_t aux; /* retired; CSRs: retired before; floating point: rounding mode; atomics: aq << 1 | rl */
+        uint8_t
+            aux; /* retired; CSRs, privileged ones: retired before; floating point: rounding mode; atomics: aq << 1 | rl */
         int32_t imm; /* fused multiply-add: rs3 */
     };
     struct {
@@ -44,6 +49,8 @@ enum cell_op {
     CELL_NEXT,            /* the unit's end: goes on at the operand cell's target */
     CELL_DEAD,            /* an instruction of a dead unit: goes on at its pc in a new one */
     CELL_COUNT,           /* a unit's start: goes on `imm` times, then leaves with EXIT_NONE */
+    CELL_PC,              /* rd = hart.bias + constant of the operand cell; paged code alone */
+    CELL_FAR,             /* where links that leave the page lead: goes on at hart.bias + link's target */
     CELL_OP_COUNT
 };
 
@@ -98,9 +105,10 @@ static inline void jump_clear(struct jump_entry *jumps)
  * to until it is followed. */
 struct interp_table {
     const void *handlers[CELL_OP_COUNT]; /* by enum rv_op and cell_op */
-    union cell unresolved;
+    union cell unresolved, far;
 };
-const struct interp_table *interp_table(void);
+const struct interp_table *interp_table(void);        /* of processes */
+const struct interp_table *interp_system_table(void); /* of computers: paged code */
 
 /* The first cell of the unit at `pc`, built when there is none; NULL when the guest may not execute there or memory is
  * short. Between code_enter() and code_leave(). */

@@ -2,8 +2,8 @@
  *
  * A chunk is aligned to its size, so that a cell's address tells its chunk, and the chunk's index tells its unit.
  *
- * Threads: look-ups take no lock; all else is its owner's. Memory that harts may be using is freed by the owner when none is
- * left that may. Lifetime: unit_chunk_new() ... unit_chunks_free(); unit_table_new() ... unit_tables_free(). */
+ * Threads: look-ups take no lock; all else is its owner's. Memory that harts may be using is freed by the owner when
+ * none is left that may. Lifetime: unit_chunk_new() ... unit_chunks_free(); unit_table_new() ... unit_tables_free(). */
 #ifndef CPU_RISCV_UNIT_STORE_H
 #define CPU_RISCV_UNIT_STORE_H
 
@@ -58,8 +58,8 @@ void unit_chunk_publish(struct unit_chunk *c);
 struct unit_table *unit_table_new(void);
 void unit_tables_free(struct unit_table *table);
 
-/* A larger table with the units of the old one, which look-ups may go on using: those that then miss a unit, because it has
- * changed buckets under them, look again under the owner's lock. */
+/* A larger table with the units of the old one, which look-ups may go on using: those that then miss a unit, because
+ * it has changed buckets under them, look again under the owner's lock. */
 struct unit_table *unit_table_grown(struct unit_table *old);
 
 static inline struct unit *_Atomic *unit_table_bucket(struct unit_table *t, uint64_t pc)

@@ -125,8 +125,9 @@ void watch_release(struct watch *w)
 /* Stores are heard of from now on, if they can be; else the page is open. */
 static bool protect(struct watch *w, struct watch_page *p)
 {
+    bool for_ever = p->refused && !w->ops->settled;
     open_remove(w, p);
-    p->watched = !p->refused && p->faults < MAX_FAULTS && w->ops->protect &&
+    p->watched = !for_ever && p->faults < MAX_FAULTS && w->ops->protect &&
                  w->ops->protect(w->context, p->number << PAGE_SHIFT);
     p->refused = !p->watched;
     w->watched += p->watched;
@@ -240,8 +241,33 @@ static void fence_pages(struct watch *w, struct watch_page *p, bool announces)
     }
 }
 
+/* Pages that could not be watched when they should have been. */
+static void retry_settled(struct watch *w)
+{
+    for (uint64_t page; w->ops->settled && (page = w->ops->settled(w->context)) != UINT64_MAX;) {
+        struct watch_page *p = find(w, page >> PAGE_SHIFT);
+        if (!p || !p->open_link || !p->refused)
+            continue;
+        open_remove(w, p);
+        p->refused = false;
+        open_add(w, p);
+        p->quiet = QUIET_FENCES;
+    }
+}
+
+/* Watched pages that were written to without a fault. */
+static void find_written(struct watch *w)
+{
+    for (unsigned i = 0; w->ops->written && i < WATCH_BUCKETS; i++)
+        for (struct watch_page *p = w->buckets[i]; p; p = p->next)
+            if (p->watched && w->ops->written(w->context, p->number << PAGE_SHIFT))
+                unprotect(w, p->number);
+}
+
 void watch_fence(struct watch *w, bool announces)
 {
+    retry_settled(w);
+    find_written(w);
     if (unlikely(w->blind || w->refused_count >= MANY_REFUSED))
         code_compare(w->code, 0, UINT64_MAX);
     else

@@ -101,6 +101,7 @@ static bool enter_table(struct walk *w, const struct virtq_desc *d)
         !gmem_slice(w->q->mem, d->address, d->length, GMEM_READ))
         return false;
     w->indirect = true;
+    w->seen = 0; /* a table may be as long as a chain, and the descriptor that names it is beside it */
     w->table = d->address;
     w->entries = d->length / (uint32_t)sizeof(*d);
     return true;

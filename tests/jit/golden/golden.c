@@ -67,7 +67,6 @@ static int maker_init(struct maker *m, bool full)
         .pending = LIFT_OFFSET(pending),
         .return_slot = lift_x_slot[1],
         .calls = lift_calls,
-        .call_count = lift_call_count,
     };
     m->room = (struct jit_room){memory, memory + ROOM, (ptrdiff_t)(host_address - (uint64_t)memory)};
     jit_make_thunks(&m->machine, modes, &m->room, &m->thunks);

@@ -106,6 +106,7 @@ fp_dot:             1: fld fa4, (a4); fld fa3, (a5); addi a4, a4, 8; addi a5, a5
 
 amo_add:            amoadd.w a0, a1, (a2); amoadd.d a3, a4, (a5)
 amo_no_result:      amoadd.w zero, a1, (a2)
+amo_bits:           amoor.d zero, a1, (a2); amoand.w zero, a3, (a4)
 amo_swap:           amoswap.w.aq a0, a1, (a2); amoswap.w.rl zero, zero, (a2)
 amo_logic:          amoor.w a0, a1, (a2); amoand.d a3, a4, (a5)
 amo_max:            amomax.d a0, a1, (a2)

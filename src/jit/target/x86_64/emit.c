@@ -1,7 +1,7 @@
 /* Integer operations. Each is emitted backwards: what comes last in the program is written first. */
 #include "jit/target/x86_64/emit.h"
 
-#include <cpuid.h>
+#include <sys/platform/x86.h>
 
 /* ---- Moves ---- */
 
@@ -739,20 +739,14 @@ static void emit(struct jit_assembler *as, ir_ref ref)
     }
 }
 
+/* What libc found out when it started: where the monitor is itself a guest, each CPUID would be an exit. */
 static unsigned features(struct jit_modes modes)
 {
-    unsigned a, b, c, d, has = 0;
     if (modes.baseline)
         return 0;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        has |= (b & bit_BMI ? X86_BMI1 : 0u) | (b & bit_BMI2 ? X86_BMI2 : 0u);
-    if (__get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_LZCNT)
-        has |= X86_LZCNT;
-    if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_POPCNT)
-        has |= X86_POPCNT;
-    if (__builtin_cpu_supports("avx")) /* asks the operating system as well */
-        has |= X86_AVX | (__builtin_cpu_supports("fma") ? X86_FMA : 0u);
-    return has;
+    return (CPU_FEATURE_ACTIVE(BMI1) ? X86_BMI1 : 0u) | (CPU_FEATURE_ACTIVE(BMI2) ? X86_BMI2 : 0u) |
+           (CPU_FEATURE_ACTIVE(LZCNT) ? X86_LZCNT : 0u) | (CPU_FEATURE_ACTIVE(POPCNT) ? X86_POPCNT : 0u) |
+           (CPU_FEATURE_ACTIVE(AVX) ? X86_AVX : 0u) | (CPU_FEATURE_ACTIVE(FMA) ? X86_FMA : 0u);
 }
 
 /* The pins' order is the guest registers' by use: those that are encoded best first. */

@@ -1,4 +1,5 @@
 /* Loads, stores, atomics. */
+#include "host/sanitize.h"
 #include "jit/target/x86_64/emit.h"
 
 /* [x + constant], [x + y * 2^n + constant]: as much of the address as is not computed for others. */
@@ -141,6 +142,27 @@ static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_
     jit_done(as);
 }
 
+/* IR_AADD, IR_AAND, IR_AOR, IR_AXOR as the host's instructions. */
+static unsigned alu_of(unsigned op)
+{
+    return op == IR_AADD ? ALU_ADD : op == IR_AAND ? ALU_AND : op == IR_AOR ? ALU_OR : ALU_XOR;
+}
+
+static bool is_update(struct jit_assembler *as, ir_ref ref, unsigned op)
+{
+    return (op == IR_AADD || op == IR_AAND || op == IR_AOR || op == IR_AXOR) && jit_is_idle(as, ref);
+}
+
+/* The old value is not asked for: one instruction without a loop. */
+static void emit_update(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    jit_settle_fault(as);
+    unsigned rv = jit_use(as, ins->b, JIT_INTEGERS);
+    x86_rm(as, X86_ALU_STORE(alu_of(ins->op)) | x86_width(ins), rv, x86_address(as, ins->a));
+    lock(as);
+    jit_done(as);
+}
+
 /* What becomes of the old value in rax and the operand in `rv`, in rcx. */
 static void combine(struct jit_assembler *as, const struct ir_ins *ins, unsigned rv)
 {
@@ -153,10 +175,19 @@ static void combine(struct jit_assembler *as, const struct ir_ins *ins, unsigned
         x86_rr(as, X86(0, 1, 0x40u | keep[ins->op - IR_AMIN]) | width, RCX, rv);
         x86_rr(as, X86_ALU(ALU_CMP) | width, RCX, rv);
     } else {
-        unsigned n = ins->op == IR_AAND ? ALU_AND : ins->op == IR_AOR ? ALU_OR : ALU_XOR;
-        x86_rr(as, X86_ALU(n) | width, RCX, rv);
+        x86_rr(as, X86_ALU(alu_of(ins->op)) | width, RCX, rv);
     }
     x86_rr(as, X86_MOV | X86_W, RCX, RAX);
+}
+
+HOST_NO_TSAN bool jit_is_retried(const uint8_t *pc)
+{
+    static const uint8_t lock = 0xf0, gs = 0x65, rex = 0x40, cmpxchg[] = {0x0f, 0xb1};
+    if (*pc++ != lock)
+        return false;
+    pc += *pc == gs;
+    pc += (*pc & 0xf0) == rex;
+    return pc[0] == cmpxchg[0] && pc[1] == cmpxchg[1];
 }
 
 /* A loop around lock cmpxchg, the jump back over a distance that is known when its bytes are. */
@@ -203,6 +234,10 @@ static void emit_fence(struct jit_assembler *as)
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (is_update(as, ref, ins->op)) {
+        emit_update(as, ins);
+        return;
+    }
     switch (ins->op) {
     case IR_LDF: emit_load_fp(as, ref, ins); break;
     case IR_ST8:

@@ -146,10 +146,7 @@ static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
     jit_settle(as, rare);
-    if (as->ir->loop)
-        jit_way_out(as, &steps);
-    else
-        jit_way_home(as, 0, 0, &steps);
+    jit_way_out(as, &steps);
     as->stop.at = jit_here(as);
     as->stop.out = x86_cold_begin(as);
     jit_emit_steps(as, &steps);

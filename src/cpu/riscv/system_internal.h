@@ -1,0 +1,167 @@
+/* What the files of a computer's harts share. Private to cpu/riscv.
+ *
+ *   system.c          the machine; a hart between its owner and its engine: kicks, interrupts, sleep
+ *   system_memory.c   loads, stores and atomics that the TLB does not answer
+ *   system_fetch.c    from a gva to something to execute
+ *   system_code.c     which pages of guest memory have code, and who writes to them
+ *   system_fence.c    fences, own and remote
+ *   interp_system.c   the interpreter
+ *
+ * Threads: what takes a hart, on its thread. */
+#ifndef CPU_RISCV_SYSTEM_INTERNAL_H
+#define CPU_RISCV_SYSTEM_INTERNAL_H
+
+#include "cpu/riscv/code.h"
+#include "cpu/riscv/mmu.h"
+#include "cpu/riscv/system.h"
+#include "isa/riscv/isa.h"
+
+#include <pthread.h>
+
+enum { SYSTEM_PAGE = 4096 };
+
+struct system_pages {
+    uint64_t *page;
+    size_t count, room;
+};
+
+struct system {
+    struct system_config config;
+    struct code *code; /* owned: of all the memory, by gpa */
+    struct system_hart **harts;
+    /* Of each block of memory, a byte a page: bits PAGE_... (system_code.c). */
+    _Atomic uint8_t *pages[GMEM_MAX_BLOCKS];
+    /* Pages whose code cannot be watched before write tags are gone; the code's lock. */
+    struct system_pages refused, sweeping;
+    _Atomic uint64_t sweep; /* number of the last one */
+};
+
+/* What is between a hart and other threads. */
+struct system_request {
+    enum system_fence kind;
+    uint64_t start, size, asid;
+};
+enum { SYSTEM_REQUESTS = 16 };
+
+struct system_mailbox {
+    pthread_mutex_t lock; /* everything here */
+    pthread_cond_t served_one, wake;
+    bool inside; /* the hart may execute instructions */
+    uint64_t posted, served;
+    unsigned waiting; /* threads, for `served_one` */
+    unsigned count;   /* of requests; more than there is room for: forget everything */
+    struct system_request requests[SYSTEM_REQUESTS];
+    _Atomic bool asleep;
+};
+
+static inline struct system_hart *system_hart_of(struct hart *hart)
+{
+    return (struct system_hart *)hart;
+}
+
+static inline struct system_hart *system_hart_of_sys(const struct hart_sys *sys)
+{
+    return (struct system_hart *)((char *)sys - offsetof(struct system_hart, sys));
+}
+
+/* ---- system.c ---- */
+
+/* The hart is to look at what is pending before the next jump. */
+static inline void system_look(struct system_hart *h)
+{
+    hart_kick(&h->hart);
+}
+
+/* The state has changed that tells the translation: `tlb` and `context` of the hart follow. */
+void system_set_context(struct system_hart *h);
+
+/* Does what sys_csr() and its kin say (a set of enum sys_effect without SYS_ILLEGAL). True: what comes next has to be fetched
+ * anew, or the hart has to look. */
+bool system_effects(struct system_hart *h, unsigned effects);
+
+/* A CSR instruction, `ahead` instructions behind hart.instret. Returns enum sys_effect, for system_effects(). */
+unsigned system_csr(struct system_hart *h, unsigned number, enum sys_csr_op op, uint64_t operand,
+                    unsigned ahead, uint64_t *old);
+
+/* Takes the trap h->trap at hart.pc; returns where to go on. */
+uint64_t system_take_trap(struct system_hart *h);
+
+/* Serves what others want, takes interrupts: whenever hart.pending was set. False: the engine is to be left. */
+bool system_serve(struct system_hart *h);
+
+static inline bool system_fail(struct system_hart *h, uint64_t cause, uint64_t value)
+{
+    h->trap = (struct system_trap){cause, value};
+    return false;
+}
+
+/* ---- system_memory.c: false: h->trap says why. Misaligned ones may cross pages. ---- */
+
+bool system_load(struct system_hart *h, uint64_t gva, unsigned size, uint64_t *value);
+bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t value);
+
+/* The host address for an atomic of `size` bytes; NULL: h->trap says why. LR is MMU_LOAD, all else MMU_STORE. */
+void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access);
+
+/* Cache-block management; `row`: RV_CBO_... False with CAUSE_ILLEGAL where the mode may not. */
+bool system_cache_block(struct system_hart *h, unsigned row, uint64_t gva);
+
+/* ---- system_fetch.c ---- */
+
+/* The page of code around an address, if it may be executed as a whole; else NULL, and h->trap says why unless its cause is MMU_OK:
+ * then each instruction there has to be looked at. */
+const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva);
+
+/* What to execute at an address: the first cell of a unit, or of an instruction alone; hart.bias is right for it. NULL: h->trap
+ * says why. */
+const union cell *system_find(struct system_hart *h, uint64_t gva);
+
+/* The instruction at hart.pc alone. */
+const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
+
+int system_fetch_init(struct system_hart *h);
+void system_fetch_release(struct system_hart *h);
+
+#define SYSTEM_JUMPS 4096u
+
+static inline struct system_jump *system_jump_slot(struct system_hart *h, uint64_t pc)
+{
+    return &h->jumps[(pc >> 1) % SYSTEM_JUMPS];
+}
+
+/* ---- system_code.c ---- */
+
+extern const struct code_ops system_code_ops; /* context: struct system */
+
+int system_code_init(struct system *s);
+void system_code_release(struct system *s);
+
+/* A hart is about to keep a write tag of the page, or to write to it: code there will be found changed by the next fence. */
+void system_code_write(struct system *s, const struct gmem_block *block, uint64_t gpa);
+
+/* Takes away write tags of pages with code (SYSTEM_WANT_SWEEP). */
+void system_code_sweep(struct system_hart *h);
+
+/* ---- system_fence.c ---- */
+
+int system_mailbox_init(struct system_hart *h);
+void system_mailbox_release(struct system_hart *h);
+
+/* The hart is about to execute instructions, or does not any more: nobody waits for it then. */
+void system_go_inside(struct system_hart *h);
+void system_go_outside(struct system_hart *h);
+bool system_is_inside(const struct system_hart *h);
+
+void system_serve_fences(struct system_hart *h);
+
+/* The hart's own FENCE.I and SFENCE.VMA. True: as system_effects(). */
+void system_fence_i(struct system_hart *h);
+bool system_sfence(struct system_hart *h, unsigned what, uint64_t address, uint64_t asid);
+
+/* ---- interp_system.c ---- */
+
+/* Runs from hart.pc on, or from `cell`, which is there; hart.exit says why it came back. EXIT_NONE: came to a unit that was
+ * counted out or has a translation, and returns it. */
+const struct unit *interp_system_go(struct system_hart *h, const union cell *cell);
+
+#endif
