@@ -42,10 +42,13 @@ struct jit_thunks {
         *poll; /* one at a unit's entry that was asked to stop, the unit's pc in the state's `value`; */
     const uint8_t *buried;        /* one at the entry of a unit that is buried, the same */
     const uint8_t *missed_return; /* resets the return stack, then as an indirect jump */
+    const uint8_t *indirect;      /* of paged code: to the guest's address in the first scratch register */
     const uint8_t *
         underflow; /* what the word at the return stack's bottom points to: return slot's value, then as missed_return */
     const uint8_t *call; /* calls the function number in the second scratch register */
     const uint8_t *call_fp;
+    const uint8_t
+        *access; /* paged memory: does what the state's `access` says, by the helper; changes no register */
     const void *constants; /* 16-byte constants of floating-point code */
 };
 
@@ -92,15 +95,16 @@ void jit_make_thunks(const struct jit_machine *machine, struct jit_modes modes, 
  * may be executing it. */
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target);
 
-/* From now on whoever comes to the unit's entry faults there: `buried` of the thunks is the way out then. Who is inside
- * goes on. `entry`: address for writing. */
-void jit_bury(uint8_t *entry);
+/* From now on whoever comes to the unit's entry, or to where it can be stopped, faults there: `buried` of the thunks
+ * is the way out then, or that of the stop. Who is inside goes on. `place`: address for writing. */
+void jit_bury(uint8_t *place);
 
-/* Is it such an entry? Either address. Async-signal-safe. */
-bool jit_is_buried(const uint8_t *entry);
+/* Is it such a place? Either address. Async-signal-safe. */
+bool jit_is_buried(const uint8_t *place);
 
 /* Is it an instruction that an atomic operation may come to again and again, while other threads change the word? Nothing is done
- * before it, so jit_recover() knows the state there. Async-signal-safe. */
-bool jit_is_retried(const uint8_t *pc);
+ * before it, so jit_recover() knows the state there. Returns the register that has the address, in paged memory the host's; or -1.
+ * Async-signal-safe. */
+int jit_is_retried(const uint8_t *pc);
 
 #endif

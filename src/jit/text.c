@@ -82,6 +82,8 @@ static void print_exit(const struct ir *ir, struct buf *out, const struct ir_exi
         buf_printf(out, " %u", exit->reason);
     if (form->pc)
         buf_printf(out, " 0x%" PRIx64, exit->pc);
+    if (exit->far)
+        buf_printf(out, " far");
     if (form->return_pc)
         buf_printf(out, " return 0x%" PRIx64, exit->return_pc);
     if (form->check)
@@ -292,6 +294,7 @@ static ir_ref parse_exit(struct parser *p)
         exit.reason = (uint8_t)parse_small(p, 0x100);
     if (form->pc)
         exit.pc = (uint64_t)parse_number(p);
+    exit.far = form->pc && accept(p, "far");
     if (form->return_pc) {
         expect(p, "return");
         exit.return_pc = (uint64_t)parse_number(p);

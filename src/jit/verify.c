@@ -262,6 +262,8 @@ static const char *check_exit(struct verifier *v)
         exit->kind == IR_EXIT_CALL || exit->kind == IR_EXIT_INDIRECT_CALL || exit->kind == IR_EXIT_RETURN;
     if (exit->kind > IR_EXIT_STOP)
         return "the exit's kind is unknown";
+    if (exit->far && exit->kind != IR_EXIT_GO && exit->kind != IR_EXIT_CALL)
+        return "a far exit leads to no known pc";
     if (checks && (exit->check >= v->ir->machine->slot_count || slot_need(v, exit->check) == NEED_F))
         return "the exit's slot cannot hold a return address";
     if (is_prologue(v) && exit->kind == IR_EXIT_GO && exit->pc == v->ir->pc)

@@ -89,6 +89,7 @@ struct builder {
     struct ir *ir;
     struct random_unit *options;
     struct pool pools[POOLS];
+    ir_ref address; /* the latest; 0: none */
 };
 
 static unsigned chance(struct builder *b, unsigned limit)
@@ -209,15 +210,19 @@ static void get(struct builder *b)
     keep(b, b->ir->machine->slots[slot].type == IR_I64 ? WHOLE : DOUBLE, value);
 }
 
-/* An address in the window: aligned to 8, any value's low bits. */
+/* An address in the window: aligned to 8, any value's low bits. Or one of before, which lives on. */
 static ir_ref address(struct builder *b)
 {
     const struct random_unit *o = b->options;
+    if (b->address && chance(b, 2))
+        return b->address;
     bool beyond = o->faults && !chance(b, 16);
     ir_ref mask = ir_constant(b->ir, o->window_size - 8);
     ir_ref offset = chance(b, 2) ? mask : emit(b, IR_AND, IR_I64, whole(b), mask);
-    return emit(b, IR_ADD, IR_I64, offset,
-                ir_constant(b->ir, (int64_t)(o->window + (beyond ? o->window_size : 0))));
+    b->address = emit(b, IR_ADD, IR_I64, offset,
+                      ir_constant(b->ir, (int64_t)(o->window + (beyond ? o->window_size : 0))));
+    keep(b, WHOLE, b->address);
+    return b->address;
 }
 
 /* A value that may be seen as it is. */

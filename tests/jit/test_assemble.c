@@ -20,12 +20,17 @@
 #include "jit/verify.h"
 #include "random_unit.h"
 
-enum { ROOM = 2 * JIT_UNIT_MAX, WINDOW = 4096, STACK = 64 << 10 };
+enum { ROOM = 2 * JIT_UNIT_MAX, WINDOW = 8192, STACK = 64 << 10, PAGE = 4096, PAGE_BITS = 3 };
+
+/* Where paged memory has the window: in two pages. */
+static const uint64_t paged_window = 0xffffffc000122000;
 
 /* What the state register points to. */
 struct cpu {
     uint64_t slots[IR_MAX_SLOTS];
     uint32_t pending;
+    struct jit_page *pages;
+    uint64_t bias;
     struct jit_state state;
 };
 
@@ -51,8 +56,12 @@ struct bench {
     struct jit_room room;
     struct cpu *cpu;
     uint8_t *window, *stack;
+    uint64_t guest_window; /* the guest's address of it */
     struct ir *ir, *copy;
     bool stop; /* asks the unit to */
+    struct jit_page pages[1 << PAGE_BITS];
+    struct jit_far far[JIT_FAR_COUNT];
+    unsigned helped; /* accesses that the table did not serve */
 };
 
 static struct bench *running;
@@ -94,6 +103,83 @@ static void on_trap(int number, siginfo_t *info, void *context)
     host_context_set_step(context, inside && !stops);
 }
 
+static struct jit_page *page_of(struct bench *b, uint64_t address)
+{
+    return &b->pages[address / PAGE % (1u << PAGE_BITS)];
+}
+
+static void forget_pages(struct bench *b)
+{
+    for (unsigned i = 0; i < 1u << PAGE_BITS; i++)
+        b->pages[i] = (struct jit_page){JIT_PAGE_NONE, JIT_PAGE_NONE, 0, 0};
+}
+
+static void know_page(struct bench *b, uint64_t address, bool writable)
+{
+    uint64_t tag = address & ~(uint64_t)(PAGE - 1);
+    *page_of(b, address) =
+        (struct jit_page){tag, writable ? tag : JIT_PAGE_NONE, 0, (uint64_t)b->window - b->guest_window};
+}
+
+static unsigned size_of_access(const struct jit_access *a)
+{
+    switch (a->op) {
+    case IR_LDS8:
+    case IR_LDU8:
+    case IR_ST8: return 1;
+    case IR_LDS16:
+    case IR_LDU16:
+    case IR_ST16: return 2;
+    case IR_LDS32:
+    case IR_LDU32:
+    case IR_ST32: return 4;
+    case IR_LD64:
+    case IR_ST64: return 8;
+    default: return a->type == IR_I32 || a->type == IR_F32 ? 4 : 8;
+    }
+}
+
+static uint64_t extend(unsigned op, uint64_t value)
+{
+    switch (op) {
+    case IR_LDS8: return (uint64_t)(int8_t)value;
+    case IR_LDS16: return (uint64_t)(int16_t)value;
+    case IR_LDS32: return (uint64_t)(int32_t)value;
+    default: return value;
+    }
+}
+
+/* A jit_helper. The registers it finds are not those of the unit any more when it comes back. */
+static bool help(void *state_register, const void *at)
+{
+    struct bench *b = running;
+    struct jit_access *a = &((struct cpu *)state_register)->state.access;
+    uint64_t offset = a->address - b->guest_window, value = 0;
+    unsigned size = size_of_access(a);
+    b->helped++;
+    if (offset >= WINDOW) {
+        memcpy(fault.integer, b->cpu->state.saved, sizeof(fault.integer));
+        memcpy(fault.fp, b->cpu->state.saved + ARRAY_SIZE(fault.integer), sizeof(fault.fp));
+        fault.pc = at;
+        fault.address = 0;
+        return false;
+    }
+    if (a->op >= IR_ST8 && a->op <= IR_STF) {
+        memcpy(b->window + offset, &a->value, size);
+    } else if (a->op >= IR_AXCHG) {
+        a->value = (uint64_t)(b->window + offset);
+    } else {
+        memcpy(&value, b->window + offset, size);
+        a->value = extend(a->op, value);
+    }
+    if (b->helped % 2)
+        know_page(b, a->address, b->helped % 4 == 1);
+    __asm__ volatile("" ::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+                           "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory");
+    return true;
+}
+
 /* cmocka has its own handler around each test. */
 static void catch_faults(void)
 {
@@ -112,13 +198,17 @@ static void *map(size_t size, int protection)
     return at;
 }
 
-static void bench_init(struct bench *b, const struct ir_machine *machine, struct jit_modes modes)
+static void bench_init(struct bench *b, const struct ir_machine *machine, struct jit_modes modes, bool paged)
 {
     *b = (struct bench){.ir = calloc(1, sizeof(struct ir)), .copy = calloc(1, sizeof(struct ir))};
     b->machine = (struct jit_machine){.ir = *machine,
                                       .state = offsetof(struct cpu, state),
                                       .pending = offsetof(struct cpu, pending),
-                                      .calls = unit_calls};
+                                      .calls = unit_calls,
+                                      .page_bits = paged ? PAGE_BITS : 0,
+                                      .pages = offsetof(struct cpu, pages),
+                                      .bias = offsetof(struct cpu, bias),
+                                      .helper = help};
     b->cpu = calloc(1, sizeof(*b->cpu));
     uint8_t *code = map(ROOM, PROT_READ | PROT_WRITE | PROT_EXEC);
     b->room = (struct jit_room){code, code + ROOM, 0};
@@ -129,9 +219,14 @@ static void bench_init(struct bench *b, const struct ir_machine *machine, struct
     b->stack = map(STACK, PROT_READ | PROT_WRITE);
     b->window = map(2 * WINDOW, PROT_NONE);
     assert_int_equal(mprotect(b->window, WINDOW, PROT_READ | PROT_WRITE), 0);
+    b->guest_window = paged ? paged_window : (uint64_t)b->window;
+    b->cpu->pages = b->pages;
+    b->cpu->state.far = b->far;
+    b->far[0].pc = 2; /* 0 would be found there */
+    forget_pages(b);
     uint64_t *bottom = (uint64_t *)(void *)(b->stack + STACK) - 4;
     *bottom = (uint64_t)b->thunks.underflow;
-    b->cpu->state.jumps[0].pc = 2; /* 0 would be found there */
+    b->cpu->state.jumps[0].pc = 2; /* here, too */
     b->cpu->state.return_base = b->cpu->state.return_sp = bottom;
 }
 
@@ -149,7 +244,7 @@ static void bench_release(struct bench *b)
 static bool world_load(void *context, uint64_t address, unsigned size, uint64_t *value)
 {
     const struct bench *b = context;
-    uint64_t offset = address - (uint64_t)b->window;
+    uint64_t offset = address - b->guest_window;
     if (offset >= WINDOW)
         return false;
     memcpy(value, b->window + offset, size);
@@ -159,7 +254,7 @@ static bool world_load(void *context, uint64_t address, unsigned size, uint64_t 
 static bool world_store(void *context, uint64_t address, unsigned size, uint64_t value)
 {
     const struct bench *b = context;
-    uint64_t offset = address - (uint64_t)b->window;
+    uint64_t offset = address - b->guest_window;
     if (offset >= WINDOW)
         return false;
     memcpy(b->window + offset, &value, size);
@@ -301,7 +396,7 @@ static void try_unit(struct bench *b, uint64_t seed, struct random_unit options)
 {
     uint64_t slots[IR_MAX_SLOTS] = {0};
     options.seed = seed;
-    options.window = (uint64_t)b->window;
+    options.window = b->guest_window;
     options.window_size = WINDOW;
     random_unit(b->ir, &b->machine.ir, 0x10000, &options);
     fill(b, &options.seed, slots);
@@ -330,7 +425,7 @@ static void try_loop(struct bench *b, uint64_t seed, struct random_unit options)
     uint64_t slots[IR_MAX_SLOTS] = {0};
     struct ir_slot mixed[IR_MAX_SLOTS];
     options.seed = seed;
-    options.window = (uint64_t)b->window;
+    options.window = b->guest_window;
     options.window_size = WINDOW;
     options.loop = true;
     struct ir_machine machine = mix_slots(&b->machine.ir, mixed, &options.seed);
@@ -342,14 +437,23 @@ static void try_loop(struct bench *b, uint64_t seed, struct random_unit options)
     b->stop = false;
 }
 
+static void know_some(struct bench *b, uint64_t seed)
+{
+    forget_pages(b);
+    for (unsigned i = 0; i < 2; i++, seed /= 3)
+        if (seed % 3)
+            know_page(b, b->guest_window + i * (WINDOW - 1), seed % 3 == 2);
+}
+
 static void try_units(const struct ir_machine *machine, struct jit_modes modes, struct random_unit options,
-                      unsigned count)
+                      unsigned count, bool paged)
 {
     struct bench b;
     catch_faults();
-    bench_init(&b, machine, modes);
+    bench_init(&b, machine, modes, paged);
     for (uint64_t i = 0; i < count; i++) {
         options.length = 4 + (unsigned)(i % 60);
+        know_some(&b, i);
         try_unit(&b, (i + 1) * 0x9e3779b97f4a7c15u | 1, options);
         try_loop(&b, (i + 1) * 0xbf58476d1ce4e5b9u | 1, options);
     }
@@ -370,10 +474,12 @@ static const struct ir_machine wide_machine = {wide_slots, WIDE_SLOTS, WIDE_PINS
                                                         .fused = fma,     \
                                                         .faults = true};  \
         const unsigned count = 4000;                                      \
-        try_units(&unit_machine, modes, integers, count);                 \
-        try_units(&unit_machine, modes, all, count);                      \
-        try_units(&wide_machine, modes, integers, count);                 \
-        try_units(&wide_machine, modes, all, count);                      \
+        try_units(&unit_machine, modes, integers, count, false);          \
+        try_units(&unit_machine, modes, all, count, false);               \
+        try_units(&wide_machine, modes, integers, count, false);          \
+        try_units(&wide_machine, modes, all, count, false);               \
+        try_units(&unit_machine, modes, all, count, true);                \
+        try_units(&wide_machine, modes, all, count, true);                \
     }
 MODES(test_usual, .no_chain = false)
 MODES(test_baseline, .baseline = true)
@@ -388,7 +494,7 @@ static void test_comparisons(void **state)
     static const uint64_t values[] = {0, UINT64_C(1) << 63, 0x3ff0000000000000, 0x7ff8000000000000};
     struct bench b;
     catch_faults();
-    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0});
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0}, false);
     for (unsigned i = 0; i < 3 * WIDE_SLOTS * 16; i++) {
         unsigned slot = i / 48;
         uint64_t slots[IR_MAX_SLOTS] = {0};
@@ -413,7 +519,7 @@ static void test_flags_around_comparisons(void **state)
     struct bench b;
     uint64_t slots[IR_MAX_SLOTS] = {[WIDE_INTEGER] = 0x7ff8000000000000};
     catch_faults();
-    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0});
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0}, false);
     for (unsigned i = 0; i < 4; i++) {
         ir_begin(b.ir, &wide_machine, 0x10000);
         ir_ref holds =
@@ -429,12 +535,121 @@ static void test_flags_around_comparisons(void **state)
     bench_release(&b);
 }
 
+/* How often an access asks the helper: when it crosses pages, or the table does not say that it may. */
+static unsigned helped_at(struct bench *b, enum ir_op op, uint64_t offset)
+{
+    uint64_t slots[IR_MAX_SLOTS] = {b->guest_window + offset, 0x1122334455667788};
+    b->helped = 0;
+    ir_begin(b->ir, &wide_machine, 0x10000);
+    ir_ref address = ir_emit(b->ir, IR_ADD, IR_I64, ir_get(b->ir, 0), ir_constant(b->ir, -8));
+    address = ir_emit(b->ir, IR_ADD, IR_I64, address, ir_constant(b->ir, 8));
+    ir_ref result =
+        ir_emit(b->ir, op, IR_I64, address, op == IR_LD64 || op == IR_LDU16 ? 0 : ir_get(b->ir, 1));
+    if (ir_ops[op].result == IR_RESULT_I)
+        ir_set(b->ir, 2, result);
+    ir_leave(b->ir, (struct ir_exit){.kind = IR_EXIT_GO, .pc = 0x20000}, 0);
+    compare(b, offset, slots);
+    return b->helped;
+}
+
+static void test_paged_accesses(void **state)
+{
+    (void)state;
+    struct bench b;
+    catch_faults();
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0}, true);
+    for (unsigned writable = 0; writable < 2; writable++) {
+        for (unsigned offset = PAGE - 16; offset <= PAGE + 8; offset++) {
+            bool crosses = offset > PAGE - 8 && offset < PAGE;
+            know_page(&b, b.guest_window, writable);
+            know_page(&b, b.guest_window + PAGE, writable);
+            assert_int_equal(helped_at(&b, IR_LD64, offset), crosses);
+            assert_int_equal(helped_at(&b, IR_LDU16, offset), offset == PAGE - 1);
+            know_page(&b, b.guest_window, writable);
+            know_page(&b, b.guest_window + PAGE, writable);
+            assert_int_equal(helped_at(&b, IR_ST64, offset), crosses || !writable);
+        }
+        know_page(&b, b.guest_window, writable);
+        assert_int_equal(helped_at(&b, IR_AADD, 64), !writable);
+    }
+    forget_pages(&b);
+    assert_int_equal(helped_at(&b, IR_LD64, 0), 1);
+    bench_release(&b);
+}
+
+/* Pages of code: a caller's, and one that it calls, where an address is more than the unit's pc by another bias. */
+enum { CALLER = 0x10000, BACK = 0x10004, CALLEE = 0x20000, CALLER_BIAS = 0x7000000, CALLEE_BIAS = 0x1000 };
+
+static struct jit_result assemble_exit(struct bench *b, uint64_t pc, struct ir_exit exit, bool changes_ra)
+{
+    struct jit_result r;
+    ir_begin(b->ir, &wide_machine, pc);
+    if (exit.kind == IR_EXIT_CALL)
+        ir_set(b->ir, 0, ir_constant(b->ir, (int64_t)exit.return_pc + CALLER_BIAS));
+    if (changes_ra)
+        ir_set(b->ir, 0, ir_emit(b->ir, IR_ADD, IR_I64, ir_get(b->ir, 0), ir_constant(b->ir, 4)));
+    ir_leave(b->ir, exit, exit.kind == IR_EXIT_RETURN ? ir_get(b->ir, 0) : 0);
+    jit_assemble(b->as, b->ir, &b->thunks, b->room, 0, &r);
+    assert_non_null(r.entry);
+    b->room = r.room;
+    return r;
+}
+
+static unsigned run_from(struct bench *b, const void *entry)
+{
+    b->cpu->bias = CALLER_BIAS;
+    b->cpu->state.return_sp = b->cpu->state.return_base;
+    return b->thunks.enter(b->cpu, entry);
+}
+
+static void try_far_call(struct bench *b, bool changes_ra)
+{
+    const struct ir_exit stop_exit = {.kind = IR_EXIT_STOP, .pc = BACK, .reason = 1};
+    const struct ir_exit call = {
+        .kind = IR_EXIT_CALL, .pc = CALLEE, .return_pc = BACK, .check = 0, .far = true};
+    const void *back = assemble_exit(b, BACK, stop_exit, false).entry;
+    struct jit_result caller = assemble_exit(b, CALLER, call, false);
+    assert_int_equal(caller.site_count, 1);
+    assert_int_equal(caller.sites[0].pc, BACK);
+    jit_patch(caller.sites[0].field, 0, back);
+    const void *callee =
+        assemble_exit(b, CALLEE, (struct ir_exit){.kind = IR_EXIT_RETURN, .check = 0}, changes_ra).entry;
+    struct jit_far *far = &b->far[CALLEE / 2 % JIT_FAR_COUNT];
+    *far = (struct jit_far){2, NULL, 0, 0};
+    assert_int_equal(run_from(b, caller.entry), JIT_LOOKUP);
+    assert_int_equal(b->cpu->state.value, CALLEE + CALLER_BIAS);
+    *far = (struct jit_far){CALLEE + CALLER_BIAS, callee, CALLEE_BIAS, 0};
+    unsigned reason = run_from(b, caller.entry);
+    assert_ptr_equal(b->cpu->state.return_sp, b->cpu->state.return_base);
+    if (changes_ra) {
+        assert_int_equal(reason, JIT_LOOKUP);
+        assert_int_equal(b->cpu->state.value, BACK + CALLER_BIAS + 4);
+    } else {
+        assert_int_equal(reason, JIT_STOP + 1);
+        assert_int_equal(b->cpu->bias, CALLER_BIAS);
+    }
+}
+
+static void test_far_calls(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, &wide_machine, (struct jit_modes){.random = 0}, true);
+    uint8_t *memory = b.room.hot - ROOM;
+    try_far_call(&b, false);
+    try_far_call(&b, true);
+    b.room.hot = memory + ROOM;
+    bench_release(&b);
+}
+
 int main(void)
 {
     make_wide_slots();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_comparisons),
         cmocka_unit_test(test_flags_around_comparisons),
+        cmocka_unit_test(test_paged_accesses),
+        cmocka_unit_test(test_far_calls),
         cmocka_unit_test(test_usual),
         cmocka_unit_test(test_baseline),
         cmocka_unit_test(test_random_registers),

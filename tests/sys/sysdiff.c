@@ -4,8 +4,9 @@
  *     sysdiff run IMAGE >RECORDS           what Guise makes of driver and cases
  *     sysdiff compare CASES OURS THEIRS    says where two runs differ; status 1 when they do
  *
- * Options come first: `--without FEATURE`, `--engine NAME` (run), `--avoid NAME[=MASK]` (make: no such instruction or
- * CSR, or bits of it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that do not count). */
+ * Options come first: `--without FEATURE`, `--engine NAME` and `--engine-options LIST` (run), `--avoid NAME[=MASK]` (make:
+ * no such instruction or CSR, or bits of it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that
+ * do not count). */
 #include "base/util.h"
 #include "cases.h"
 #include "isa/riscv/isa.h"
@@ -193,7 +194,8 @@ static void hide(struct options *options, const char *text)
 
 int main(int argc, char **argv)
 {
-    static struct options options = {.features = UINT32_MAX, .engine = {.kind = ENGINE_INTERP}};
+    static struct options options = {.features = UINT32_MAX, .engine = ENGINE_DEFAULTS};
+    options.engine.kind = ENGINE_INTERP;
     int i = 1;
     for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
         if (strcmp(argv[i], "--without") == 0)
@@ -203,6 +205,8 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--avoid") == 0)
             avoid(&options, argv[i + 1]);
         else if (strcmp(argv[i], "--engine") == 0 && engine_parse_kind(&options.engine, argv[i + 1]))
+            continue;
+        else if (strcmp(argv[i], "--engine-options") == 0 && engine_parse_options(&options.engine, argv[i + 1]))
             continue;
         else
             die("unknown option", argv[i]);

@@ -104,7 +104,9 @@ static inline int machine_init(struct machine *m, unsigned harts)
     static const struct system_ops ops = {.time = fixture_time, .timer = fixture_timer};
     memset(m, 0, sizeof(*m));
     const char *engine = getenv("TEST_ENGINE");
-    m->engine = (struct engine_options){.kind = ENGINE_INTERP};
+    m->engine = (struct engine_options)ENGINE_DEFAULTS;
+    m->engine.kind = ENGINE_INTERP;
+    m->engine.threshold = 1;
     assert_true(!engine || engine_parse_kind(&m->engine, engine));
     m->device = (struct bus_region){"device", 8, &bus_ops, m, NULL};
     gmem_init(&m->memory);

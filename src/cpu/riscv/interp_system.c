@@ -56,7 +56,7 @@ const struct interp_table *interp_system_table(void)
     else if (unlikely(!(host = (uint64_t)system_atomic(s, address, (size), (access))))) \
     goto trapped
 
-#define RESERVATION host /* whichever way it is mapped */
+#define RESERVATION address /* as translated code has it; another context drops it */
 
 #define FP_IS_ON                            \
     if (unlikely(!sys_fp_enabled(&s->sys))) \

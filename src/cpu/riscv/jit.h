@@ -11,6 +11,9 @@ void lockstep_run(struct hart *hart);
 /* Runs translated code until it comes back; enum jit_reason, its value is in hart->jit. */
 unsigned jit_enter(struct hart *hart, const void *entry);
 
+/* A computer's code: what the back end has to know of its harts. */
+void jit_system_machine(struct jit_machine *machine);
+
 /* After JIT_FAULT: the hart becomes as it was at the instruction. hart->exit says what it is: EXIT_FAULT, or EXIT_PENDING when
  * the hart was asked to stop. */
 void jit_fault_exit(struct hart *hart);

@@ -5,6 +5,7 @@
 #include "cpu/riscv/extensions.h"
 #include "cpu/riscv/lift_row.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What one instruction may need, beside the IR's own reserve: the guards of its operands, and the unit's end. */
@@ -54,7 +55,9 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
     return (struct ir_exit){.kind = IR_EXIT_GO,
                             .pc = target,
                             .reason = LIFT_HOT,
-                            .count = leads_back(l, target) && l->limits->counts};
+                            .count = leads_back(l, target) && l->limits->counts && !lift_is_far(l, target),
+                            .poll = lift_polls(l, target),
+                            .far = lift_is_far(l, target)};
 }
 
 /* Is it the way back in the loop that the unit is to be? */
@@ -90,14 +93,28 @@ static bool is_near(const struct lifter *l, uint64_t target)
     return target - l->ir->pc + reach < 2 * reach;
 }
 
+/* What is lifted next is at `pc`, up to where another piece begins. */
+static void begin_piece(struct lifter *l, uint64_t pc)
+{
+    struct lift_result *r = l->result;
+    l->bound = UINT64_MAX;
+    for (unsigned i = 0; i < r->piece_count; i++)
+        if (r->pieces[i].pc > pc)
+            l->bound = MIN(l->bound, r->pieces[i].pc);
+    l->piece = &r->pieces[r->piece_count++];
+    *l->piece = (struct lift_piece){.pc = pc};
+}
+
 /* An unconditional jump: its target belongs to the unit unless it is there already. */
 static void follow(struct lifter *l, uint64_t target)
 {
-    if (is_lifted(l, target) || !is_near(l, target) || l->result->piece_count == LIFT_MAX_PIECES) {
+    if (is_lifted(l, target) || !is_near(l, target) || lift_is_far(l, target) ||
+        l->result->piece_count == LIFT_MAX_PIECES) {
         leave_go(l, target);
         return;
     }
     l->next = target;
+    begin_piece(l, target);
 }
 
 /* ---- Rows ---- */
@@ -105,8 +122,8 @@ static void follow(struct lifter *l, uint64_t target)
 /* detail: relative to the pc? */
 void lift_upper(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
-    uint64_t base = row->detail ? l->pc : 0;
-    lift_set_x(l, insn->rd, lift_constant(l, base + (uint64_t)(int64_t)insn->imm));
+    uint64_t imm = (uint64_t)(int64_t)insn->imm;
+    lift_set_x(l, insn->rd, row->detail ? lift_code_address(l, l->pc + imm) : lift_constant(l, imm));
 }
 
 /* To a known pc; `rd` gets the address of what follows. */
@@ -117,11 +134,15 @@ static void jump(struct lifter *l, unsigned rd, uint64_t target)
         return;
     }
     uint64_t return_pc = l->next;
-    lift_set_x(l, rd, lift_constant(l, return_pc));
+    lift_set_x(l, rd, lift_code_address(l, return_pc));
     if (rd == LIFT_RA)
         leave(l,
-              (struct ir_exit){
-                  .kind = IR_EXIT_CALL, .pc = target, .return_pc = return_pc, .check = l->x_slot[LIFT_RA]},
+              (struct ir_exit){.kind = IR_EXIT_CALL,
+                               .pc = target,
+                               .return_pc = return_pc,
+                               .check = l->x_slot[LIFT_RA],
+                               .poll = lift_polls(l, target),
+                               .far = lift_is_far(l, target)},
               0);
     else
         leave_go(l, target);
@@ -143,11 +164,12 @@ void lift_jalr(struct lifter *l, const struct rv_insn *insn, const struct lift_r
         return;
     }
     ir_ref target = lift_address(l, insn);
-    if (ir_is_constant(target)) {
-        jump(l, insn->rd, (uint64_t)ir_constant_value(l->ir, target) & ~UINT64_C(1));
+    uint64_t known;
+    if (lift_is_code_address(l, target, &known)) {
+        jump(l, insn->rd, known & ~UINT64_C(1));
         return;
     }
-    lift_set_x(l, insn->rd, lift_constant(l, return_pc));
+    lift_set_x(l, insn->rd, lift_code_address(l, return_pc));
     struct ir_exit exit = {.kind = IR_EXIT_INDIRECT};
     if (insn->rd == LIFT_RA) {
         exit.kind = IR_EXIT_INDIRECT_CALL;
@@ -197,19 +219,25 @@ void lift_branch(struct lifter *l, const struct rv_insn *insn, const struct lift
 void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
     (void)insn;
-    lift_leave_stop(l, row->detail);
+    lift_leave_stop(l, l->limits->paged ? LIFT_INTERPRET : row->detail);
 }
 
 /* ---- Units ---- */
+
+static void refill(struct lifter *l)
+{
+    l->window_pc = l->pc;
+    l->window_size =
+        l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(uint32_t));
+    l->window_whole = l->window_size >= sizeof(uint32_t) ? l->window_size - 3 : 0;
+}
 
 /* The word at l->pc; how many of its bytes are there. */
 static unsigned fetch(struct lifter *l, uint32_t *word)
 {
     uint64_t at = l->pc - l->window_pc;
-    if (at > l->window_size || l->window_size - at < 4) {
-        l->window_pc = l->pc;
-        l->window_size =
-            l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(*word));
+    if (unlikely(at >= l->window_whole)) {
+        refill(l);
         at = 0;
     }
     unsigned there = l->window_size - (unsigned)at;
@@ -221,24 +249,25 @@ static unsigned fetch(struct lifter *l, uint32_t *word)
 static void record(struct lifter *l, uint32_t word, unsigned length)
 {
     struct lift_result *r = l->result;
-    struct lift_piece *piece = r->pieces + r->piece_count;
-    if (r->piece_count && piece[-1].pc + piece[-1].bytes == l->pc) {
-        piece--;
-    } else {
-        *piece = (struct lift_piece){.pc = l->pc};
-        r->piece_count++;
-    }
     /* The upper half of a short one is overwritten by the next, or is beyond byte_count. */
     memcpy(r->bytes + r->byte_count, &word, sizeof(word));
-    piece->bytes += length;
+    l->piece->bytes += length;
     r->byte_count += length;
     r->insns++;
 }
 
+/* So many instructions fit in any unit. */
+enum { SURE_INSNS = 24 };
+static_assert(SURE_INSNS * IR_ROOM_INS + IR_MAX_SLOTS <= IR_MAX_INS &&
+                  SURE_INSNS * IR_ROOM_CONSTANTS + 1 <= IR_BASE && SURE_INSNS * ROOM_EXITS <= IR_MAX_EXITS,
+              "there is room for them");
+
 static bool has_room(const struct lifter *l)
 {
-    return l->result->insns < l->limits->max_insns && ir_has_room(l->ir) &&
-           l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS;
+    unsigned insns = l->result->insns;
+    if (insns >= l->limits->max_insns || lift_is_far(l, l->pc))
+        return false;
+    return insns < SURE_INSNS || (ir_has_room(l->ir) && l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS);
 }
 
 static bool is_known(const struct lifter *l)
@@ -290,6 +319,8 @@ static void lift_insn(struct lifter *l)
     }
     const struct lift_row *row = &rows[insn.op];
     l->next = l->pc + length;
+    if (unlikely(l->limits->paged))
+        lift_require_fp(l, &insn);
     row->lift(l, &insn, row);
     l->pc = l->next;
 }
@@ -297,13 +328,30 @@ static void lift_insn(struct lifter *l)
 void lift_trace(struct lifter *l)
 {
     struct lift_result *r = l->result;
+    begin_piece(l, l->pc);
     while (!l->ended) {
-        r->cut = !has_room(l) || is_lifted(l, l->pc) || (!l->loop && is_known(l));
+        r->cut = !has_room(l) || l->pc >= l->bound || (!l->loop && is_known(l));
         if (r->cut)
             leave_go(l, l->pc);
         else
             lift_insn(l);
     }
+    if (!l->piece->bytes) /* it was left where it began */
+        r->piece_count--;
+}
+
+unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8_t *from, uint64_t pc,
+                    uint8_t *bytes, unsigned size)
+{
+    for (unsigned i = 0; i < count; from += pieces[i++].bytes) {
+        uint64_t offset = pc - pieces[i].pc;
+        if (offset >= pieces[i].bytes)
+            continue;
+        size = (unsigned)MIN(pieces[i].bytes - offset, size);
+        memcpy(bytes, from + offset, size);
+        return size;
+    }
+    return 0;
 }
 
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,

@@ -8,6 +8,10 @@
  * each time translated code is entered. Retired instructions are not counted. Of the address that an indirect exit leads to,
  * bit 0 has still to be cleared: no unit begins at an odd one.
  *
+ * Of a computer's code (`paged`), pc is the place in memory; what the guest calls its address is more by hart.bias, whatever page that
+ * place is mapped at now. A unit lies within one page of 4 KiB. Accesses go through the hart's TLB; floating point asks whether it is
+ * switched on, and what has effects beyond registers and memory is the interpreter's.
+ *
  * Threads: no state. Lifetime: slots, pins and calls are constant.
  * Source: The RISC-V Instruction Set Manual, volume I. */
 #ifndef CPU_RISCV_LIFT_H
@@ -45,6 +49,7 @@ struct lift_limits {
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
     bool counts;         /* ways back are counted: LIFT_HOT */
+    bool paged;          /* a computer's code */
 };
 
 struct lift_piece {
@@ -59,6 +64,10 @@ struct lift_result {
     struct lift_piece pieces[LIFT_MAX_PIECES];
     uint8_t bytes[LIFT_MAX_BYTES]; /* of all pieces, one after the other */
 };
+
+/* A struct lift_source.fetch of pieces whose bytes lie one after the other. */
+unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8_t *from, uint64_t pc,
+                    uint8_t *bytes, unsigned size);
 
 /* Lifts the unit at `pc`, which is even. False when there is not even one whole instruction. */
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
@@ -75,6 +84,14 @@ struct lift_loop {
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
     uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
+};
+
+/* One way round a loop, as a hart has gone it. */
+struct lift_way {
+    uint64_t path; /* of lift_loop() */
+    unsigned piece_count, byte_count;
+    struct lift_piece pieces[LIFT_MAX_PIECES]; /* of more, those that come first */
+    uint8_t bytes[LIFT_MAX_BYTES];
 };
 
 /* Lifts the loop with its head at `pc`. Bit n of `path` says whether the n-th conditional branch is taken. False: there is no

@@ -87,12 +87,20 @@ ROW_FUNCTION(pause)
 /* Host caches are coherent: what is left is the check of the address. */
 ROW_FUNCTION(cache_block)
 {
+    if (l->limits->paged) { /* not in every mode */
+        lift_leave_stop(l, LIFT_INTERPRET);
+        return;
+    }
     lift_op(l, row->op, row->type, lift_x(l, insn->rs1), 0);
 }
 
 ROW_FUNCTION(zero_block)
 {
     enum { BLOCK = 64 };
+    if (l->limits->paged) {
+        lift_leave_stop(l, LIFT_INTERPRET);
+        return;
+    }
     ir_ref zero = lift_constant(l, 0);
     ir_ref block = lift_op_k(l, IR_AND, IR_I64, lift_x(l, insn->rs1), ~(uint64_t)(BLOCK - 1));
     for (unsigned i = 0; i < BLOCK; i += 8)

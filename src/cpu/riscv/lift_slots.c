@@ -1,5 +1,6 @@
 #include "cpu/riscv/hart.h"
 #include "cpu/riscv/lift_row.h"
+#include "cpu/riscv/system.h"
 
 #include <assert.h>
 
@@ -37,6 +38,8 @@ enum { PINNED_X_COUNT = 10, PINNED_COUNT = 23 };
     [slot] = {text, LIFT_OFFSET(f[number]), IR_F64, (slot)-PINNED_X_COUNT + 1},
 #define SLOT_X(slot, number, text) [slot] = {text, LIFT_OFFSET(x[number]), IR_I64, 0},
 #define SLOT_F(slot, number, text) [slot] = {text, LIFT_OFFSET(f[number]), IR_F64, 0},
+#define SYSTEM_OFFSET(member) \
+    ((int32_t)offsetof(struct system_hart, member) - (int32_t)offsetof(struct system_hart, hart.x[LIFT_BIAS]))
 /* clang-format off */
 static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
     PINNED_X(SLOT_PINNED_X)
@@ -47,6 +50,8 @@ static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
     [LIFT_RESERVE_VALUE] = {"reserve_value", LIFT_OFFSET(reserve_value), IR_I64, 0},
     [LIFT_ROUNDING] = {"rounding", LIFT_OFFSET(frm), IR_I64, 0},
     [LIFT_FLAGS] = {"flags", LIFT_OFFSET(fflags), IR_I64, 0},
+    [LIFT_CODE_BIAS] = {"bias", LIFT_OFFSET(bias), IR_I64, 0},
+    [LIFT_STATUS] = {"status", SYSTEM_OFFSET(sys.mstatus), IR_I64, 0},
 };
 /* clang-format on */
 static_assert((int)LIFT_SLOT_COUNT <= (int)IR_MAX_SLOTS, "the IR has a number for every slot");

@@ -99,6 +99,7 @@ static void hart_free(struct system_hart *h)
         return;
     if (h->hart.code)
         hart_release(&h->hart);
+    jit_system_release(h);
     system_fetch_release(h);
     system_mailbox_release(h);
     tlb_release(&h->tlb);
@@ -122,6 +123,8 @@ static int hart_new(struct system *s, unsigned index, struct guise_error *err)
     int r = hart_init(&h->hart, s->code, 0, UINT64_MAX, err);
     if (r)
         h->hart.code = NULL; /* nothing to release */
+    if (r == 0 && jit_system_init(h))
+        r = error_set(err, GUISE_E_NOMEM, "no memory for a hart's jump caches");
     return r;
 }
 
@@ -193,6 +196,7 @@ void system_set_context(struct system_hart *h)
     tlb_set_context(&h->tlb, &h->sys);
     h->hart.tlb = h->tlb.data->entries;
     h->hart.context = h->tlb.code->id;
+    h->hart.reserve_address = HART_NO_RESERVE;
 }
 
 static void write_csr(struct hart_sys *sys, unsigned number, uint64_t value)
@@ -292,10 +296,12 @@ void system_hart_set_timer(struct system_hart *h, uint64_t deadline)
 void system_enter_thread(struct system_hart *h)
 {
     engine_enter_thread(&h->hart);
+    jit_system_enter_thread(h);
 }
 
 void system_leave_thread(struct system_hart *h)
 {
+    jit_system_leave_thread();
     engine_leave_thread(&h->hart);
 }
 
@@ -327,11 +333,14 @@ bool system_serve(struct system_hart *h)
     return !(wants & SYSTEM_WANT_LEAVE);
 }
 
-static void interpret(struct system_hart *h)
+static void execute(struct system_hart *h)
 {
-    do
-        interp_system_go(h, NULL);
-    while (h->hart.exit.kind == EXIT_PENDING && system_serve(h));
+    do {
+        if (h->jit)
+            jit_system_go(h);
+        else
+            interp_system_go(h, NULL);
+    } while (h->hart.exit.kind == EXIT_PENDING && system_serve(h));
 }
 
 void system_hart_run(struct system_hart *h)
@@ -339,7 +348,7 @@ void system_hart_run(struct system_hart *h)
     hart_fpu_enter(&h->hart);
     system_go_inside(h);
     if (system_serve(h))
-        interpret(h);
+        execute(h);
     code_leave(&h->hart);
     system_go_outside(h);
     hart_fpu_leave(&h->hart);

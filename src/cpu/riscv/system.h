@@ -83,11 +83,15 @@ struct system_hart {
     uint64_t jumps_epoch;           /* code epoch that `jumps` is of */
     struct system_single *single;   /* owned: instructions that are in no unit (system_fetch.c) */
     struct system_mailbox *mailbox; /* owned */
-    _Atomic uint32_t wants;         /* enum system_want */
-    _Atomic uint64_t swept;         /* number of the last sweep that it took part in (system_code.c) */
+    struct system_jit *jit; /* owned: jump caches of translated code; NULL with the interpreter alone */
+    _Atomic uint32_t wants; /* enum system_want */
+    _Atomic uint64_t swept; /* number of the last sweep that it took part in (system_code.c) */
 };
 
 /* ---- The machine: before the harts run, after they have ended ---- */
+
+/* With an engine that translates, SIGSEGV, SIGBUS and SIGTRAP of the host belong to it from here on, and are blocked in no thread
+ * that runs a hart. */
 
 int system_new(struct system **out, const struct system_config *config, struct guise_error *err);
 void system_free(struct system *system);

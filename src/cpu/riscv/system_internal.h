@@ -6,6 +6,7 @@
  *   system_code.c     which pages of guest memory have code, and who writes to them
  *   system_fence.c    fences, own and remote
  *   interp_system.c   the interpreter
+ *   jit_system.c      the dispatcher of the engine that translates
  *
  * Threads: what takes a hart, on its thread. */
 #ifndef CPU_RISCV_SYSTEM_INTERNAL_H
@@ -160,6 +161,17 @@ void system_serve_fences(struct system_hart *h);
 /* The hart's own FENCE.I and SFENCE.VMA. True: as system_effects(). */
 void system_fence_i(struct system_hart *h);
 bool system_sfence(struct system_hart *h, unsigned what, uint64_t address, uint64_t asid);
+
+/* ---- jit_system.c ---- */
+
+/* As interp_system_go(), until the engine is left. */
+void jit_system_go(struct system_hart *h);
+
+/* Nothing, for engines that do not translate. */
+int jit_system_init(struct system_hart *h);
+void jit_system_release(struct system_hart *h);
+void jit_system_enter_thread(struct system_hart *h);
+void jit_system_leave_thread(void);
 
 /* ---- interp_system.c ---- */
 

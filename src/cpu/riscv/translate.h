@@ -7,6 +7,7 @@
 #ifndef CPU_RISCV_TRANSLATE_H
 #define CPU_RISCV_TRANSLATE_H
 
+#include "cpu/riscv/compile.h"
 #include "cpu/riscv/engine.h"
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/unit.h"
@@ -40,6 +41,7 @@ struct translation {
     uint8_t tries; /* to make a loop of it */
     bool changeable;
     bool cut;      /* struct lift_result */
+    bool asked;    /* the compile thread is to make a loop of it */
     uint64_t path; /* of a loop; of a plain one, instructions */
     struct lift_piece pieces[];
 };
@@ -54,8 +56,9 @@ static inline uint8_t *translation_bytes(const struct translation *t)
     return (uint8_t *)(translation_parts(t) + t->part_count);
 }
 
-int translator_new(struct translator **out, const struct engine_options *options, uint64_t mem_base,
-                   uint64_t extensions, struct guise_error *err);
+/* Borrows `ops`, which are the code's with their context; with ops->host the code is a computer's. */
+int translator_new(struct translator **out, const struct engine_options *options, const struct code_ops *ops,
+                   void *context, uint64_t mem_base, uint64_t extensions, struct guise_error *err);
 void translator_free(struct translator *translator);
 
 /* In the child after fork(): the code of all translations is gone. They are cleared away when the first new one is made:
@@ -92,6 +95,17 @@ enum translator_failure {
 struct translation *translator_add(struct translator *translator, struct unit *cold,
                                    const struct lift_source *source, enum translation_kind kind,
                                    uint64_t path, const bool *changeable, enum translator_failure *failure);
+
+/* What loops are asked of. */
+struct compile *translator_compile(struct translator *translator);
+
+/* The loop that was made on request takes the place of the unit's translation. NULL: there is no memory for its
+ * record, or other ones that were made before it were forgotten. */
+struct translation *translator_take(struct translator *translator, struct unit *cold,
+                                    const struct compile_job *job, bool changeable);
+
+/* A request led to nothing. */
+void translator_drop(struct translator *translator);
 
 /* The translation is alive. */
 void translator_tie(struct translator *translator, uint64_t link, struct translation *translation);

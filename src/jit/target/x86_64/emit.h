@@ -70,10 +70,46 @@ void x86_test_emit(struct jit_assembler *as, const struct x86_test *test);
 void x86_emit_fp(struct jit_assembler *as, ir_ref ref);
 void x86_finish_cold(struct jit_assembler *as, unsigned reg, enum ir_op op, enum ir_type type);
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref);
+
+/* Host instructions of loads and stores. */
+uint32_t x86_load_opcode(unsigned op);
+uint32_t x86_move_fp(enum ir_type type, bool store);
+bool x86_store_immediate(const struct jit_assembler *as, const struct ir_ins *ins, int32_t *imm);
+ir_ref x86_stored(struct jit_assembler *as, const struct ir_ins *ins);
+void x86_store_imm(struct jit_assembler *as, unsigned op, struct x86_mem mem, int32_t imm);
+void x86_store_reg(struct jit_assembler *as, unsigned op, struct x86_mem mem, unsigned reg);
+
+static inline bool x86_is_paged(const struct jit_assembler *as)
+{
+    return as->machine->page_bits;
+}
+
+static inline int32_t x86_state_offset(const struct jit_assembler *as, size_t member)
+{
+    return as->machine->state + (int32_t)member;
+}
+
+/* Paged memory: loads and stores (false: it is none of them); and what brings the host address of an atomic's operand, which is
+ * aligned, to `at`, not rax. */
+bool x86_emit_paged(struct jit_assembler *as, ir_ref ref);
+void x86_emit_paged_address(struct jit_assembler *as, const struct ir_ins *ins, unsigned at);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 void x86_emit_loop(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
+
+void x86_load_check(struct jit_assembler *as, unsigned slot);
+
+/* Ways out of paged code (exits_paged.c). All slots are home; rax, rcx and rdx are overwritten. */
+bool x86_is_far(const struct jit_assembler *as, uint64_t pc); /* in another page than the unit? */
+void x86_far_address(struct jit_assembler *as, uint64_t pc);  /* rax = the guest's address */
+void x86_emit_far(struct jit_assembler *as, uint64_t pc);     /* goes on there */
+void x86_far_forwards(struct jit_assembler *as, uint64_t pc); /* the same, in cold code */
+void x86_emit_far_lookup(struct jit_assembler *as, bool call,
+                         const uint8_t *miss); /* goes on at the address in rax */
+const uint8_t *x86_make_far_lookup(struct jit_assembler *as, const uint8_t *miss);
+void x86_push_bias(struct jit_assembler *as);
+void x86_compare_paged_return(struct jit_assembler *as, const struct ir_exit *exit, const uint8_t *missed);
 
 /* Cold code of an operation: between these, emission is forwards at the end of the cold code. Returns its start. */
 static inline const uint8_t *x86_cold_begin(struct jit_assembler *as)

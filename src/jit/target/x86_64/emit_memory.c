@@ -62,7 +62,7 @@ struct x86_mem x86_address(struct jit_assembler *as, ir_ref ref)
     return m;
 }
 
-static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+uint32_t x86_load_opcode(unsigned op)
 {
     static const uint32_t opcodes[] = {
         [IR_LDS8 - IR_LDS8] = X86(0, 1, 0xbe) | X86_W,  [IR_LDU8 - IR_LDS8] = X86(0, 1, 0xb6),
@@ -70,10 +70,20 @@ static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
         [IR_LDS32 - IR_LDS8] = X86(0, 0, 0x63) | X86_W, [IR_LDU32 - IR_LDS8] = X86_MOV,
         [IR_LD64 - IR_LDS8] = X86_MOV | X86_W,
     };
+    return opcodes[op - IR_LDS8];
+}
+
+uint32_t x86_move_fp(enum ir_type type, bool store)
+{
+    return X86(type == IR_F64 ? 0xf2 : 0xf3, 1, store ? 0x11 : 0x10);
+}
+
+static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
     jit_share(as, r);
     jit_settle_fault(as);
-    x86_rm(as, opcodes[ins->op - IR_LDS8], r, x86_address(as, ins->a));
+    x86_rm(as, x86_load_opcode(ins->op), r, x86_address(as, ins->a));
     jit_done(as);
 }
 
@@ -82,31 +92,54 @@ static void emit_load_fp(struct jit_assembler *as, ir_ref ref, const struct ir_i
     unsigned r = jit_def(as, ref, JIT_FPS);
     jit_settle_fault(as);
     struct x86_mem m = x86_address(as, ins->a);
-    x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x10), r, 0, m);
+    x86_sse_m(as, x86_move_fp(ins->type, false), r, 0, m);
     jit_done(as);
+}
+
+static const struct {
+    uint32_t op, op_imm;
+    unsigned size;
+} stores[] = {
+    [IR_ST8 - IR_ST8] = {X86(0, 0, 0x88) | X86_B, X86(0, 0, 0xc6), 1},
+    [IR_ST16 - IR_ST8] = {X86(0x66, 0, 0x89), X86(0x66, 0, 0xc7), 2},
+    [IR_ST32 - IR_ST8] = {X86(0, 0, 0x89), X86(0, 0, 0xc7), 4},
+    [IR_ST64 - IR_ST8] = {X86(0, 0, 0x89) | X86_W, X86(0, 0, 0xc7) | X86_W, 4},
+};
+
+bool x86_store_immediate(const struct jit_assembler *as, const struct ir_ins *ins, int32_t *imm)
+{
+    if (!ir_is_constant(ins->b) || (ins->op == IR_ST64 && !is_displacement(as, ins->b)))
+        return false;
+    *imm = (int32_t)ir_constant_value(as->ir, ins->b);
+    return true;
+}
+
+/* The value to store, without what a narrow store does not look at. */
+ir_ref x86_stored(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    const struct ir_ins narrow = {.type = ins->op == IR_ST64 ? IR_I64 : IR_I32};
+    return x86_narrow(as, &narrow, ins->b);
+}
+
+void x86_store_imm(struct jit_assembler *as, unsigned op, struct x86_mem mem, int32_t imm)
+{
+    x86_rmi(as, stores[op - IR_ST8].op_imm, 0, mem, imm, stores[op - IR_ST8].size);
+}
+
+void x86_store_reg(struct jit_assembler *as, unsigned op, struct x86_mem mem, unsigned reg)
+{
+    x86_rm(as, stores[op - IR_ST8].op, reg, mem);
 }
 
 static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
 {
-    static const struct {
-        uint32_t op, op_imm;
-        unsigned size;
-    } forms[] = {
-        [IR_ST8 - IR_ST8] = {X86(0, 0, 0x88) | X86_B, X86(0, 0, 0xc6), 1},
-        [IR_ST16 - IR_ST8] = {X86(0x66, 0, 0x89), X86(0x66, 0, 0xc7), 2},
-        [IR_ST32 - IR_ST8] = {X86(0, 0, 0x89), X86(0, 0, 0xc7), 4},
-        [IR_ST64 - IR_ST8] = {X86(0, 0, 0x89) | X86_W, X86(0, 0, 0xc7) | X86_W, 4},
-    };
-    unsigned kind = ins->op - IR_ST8;
+    int32_t imm;
     jit_settle_fault(as);
-    ir_ref value = ins->b;
-    if (ir_is_constant(value) && (ins->op != IR_ST64 || is_displacement(as, value))) {
-        int32_t imm = (int32_t)ir_constant_value(as->ir, value);
-        x86_rmi(as, forms[kind].op_imm, 0, x86_address(as, ins->a), imm, forms[kind].size);
+    if (x86_store_immediate(as, ins, &imm)) {
+        x86_store_imm(as, ins->op, x86_address(as, ins->a), imm);
     } else {
-        const struct ir_ins narrow = {.type = ins->op == IR_ST64 ? IR_I64 : IR_I32};
-        unsigned rv = jit_use(as, x86_narrow(as, &narrow, value), JIT_INTEGERS);
-        x86_rm(as, forms[kind].op, rv, x86_address(as, ins->a));
+        unsigned rv = jit_use(as, x86_stored(as, ins), JIT_INTEGERS);
+        x86_store_reg(as, ins->op, x86_address(as, ins->a), rv);
     }
     jit_done(as);
 }
@@ -115,7 +148,7 @@ static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
 {
     jit_settle_fault(as);
     unsigned rv = jit_use(as, jit_unboxed(as, ins->b, ins->type), JIT_FPS);
-    x86_sse_m(as, X86(ins->type == IR_F64 ? 0xf2 : 0xf3, 1, 0x11), rv, 0, x86_address(as, ins->a));
+    x86_sse_m(as, x86_move_fp(ins->type, true), rv, 0, x86_address(as, ins->a));
     jit_done(as);
 }
 
@@ -126,12 +159,30 @@ static void lock(struct jit_assembler *as)
     x86_bytes(as, "\xf0", 1);
 }
 
+/* Where an atomic's operand is. Of paged memory, in a register that x86_emit_paged_address() fills. */
+static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, uint32_t allowed)
+{
+    struct x86_mem m = {.index = -1, .guest = !x86_is_paged(as)};
+    unsigned reg = x86_is_paged(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX)))
+                                    : jit_use(as, address, allowed);
+    m.base = (int8_t)reg;
+    return m;
+}
+
+/* Ends an atomic operation. */
+static void end_atomic(struct jit_assembler *as, const struct ir_ins *ins, struct x86_mem m)
+{
+    if (x86_is_paged(as))
+        x86_emit_paged_address(as, ins, (unsigned)m.base);
+    jit_done(as);
+}
+
 /* lock xadd, xchg (locked by itself): the register has the operand and gets the old value. */
 static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     jit_settle_fault(as);
     unsigned r = jit_def(as, ref, JIT_INTEGERS & ~as->wanted);
-    struct x86_mem m = x86_address(as, ins->a);
+    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
     if (ins->op == IR_AADD) {
         x86_rm(as, X86(0, 1, 0xc1) | x86_width(ins), r, m);
         lock(as);
@@ -139,7 +190,7 @@ static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_
         x86_rm(as, X86_XCHG | x86_width(ins), r, m);
     }
     jit_use_as(as, ins->b, r);
-    jit_done(as);
+    end_atomic(as, ins, m);
 }
 
 /* IR_AADD, IR_AAND, IR_AOR, IR_AXOR as the host's instructions. */
@@ -158,9 +209,10 @@ static void emit_update(struct jit_assembler *as, const struct ir_ins *ins)
 {
     jit_settle_fault(as);
     unsigned rv = jit_use(as, ins->b, JIT_INTEGERS);
-    x86_rm(as, X86_ALU_STORE(alu_of(ins->op)) | x86_width(ins), rv, x86_address(as, ins->a));
+    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
+    x86_rm(as, X86_ALU_STORE(alu_of(ins->op)) | x86_width(ins), rv, m);
     lock(as);
-    jit_done(as);
+    end_atomic(as, ins, m);
 }
 
 /* What becomes of the old value in rax and the operand in `rv`, in rcx. */
@@ -180,14 +232,16 @@ static void combine(struct jit_assembler *as, const struct ir_ins *ins, unsigned
     x86_rr(as, X86_MOV | X86_W, RCX, RAX);
 }
 
-HOST_NO_TSAN bool jit_is_retried(const uint8_t *pc)
+HOST_NO_TSAN int jit_is_retried(const uint8_t *pc)
 {
-    static const uint8_t lock = 0xf0, gs = 0x65, rex = 0x40, cmpxchg[] = {0x0f, 0xb1};
-    if (*pc++ != lock)
-        return false;
-    pc += *pc == gs;
-    pc += (*pc & 0xf0) == rex;
-    return pc[0] == cmpxchg[0] && pc[1] == cmpxchg[1];
+    enum { LOCK = 0xf0, GS = 0x65, REX = 0x40, REX_B = 1, CMPXCHG = 0xb1 };
+    unsigned rex = 0;
+    if (*pc++ != LOCK)
+        return -1;
+    pc += *pc == GS;
+    if ((*pc & 0xf0) == REX)
+        rex = *pc++;
+    return pc[0] == 0x0f && pc[1] == CMPXCHG ? (pc[2] & 7) | (int)(rex & REX_B) << 3 : -1;
 }
 
 /* A loop around lock cmpxchg, the jump back over a distance that is known when its bytes are. */
@@ -198,7 +252,7 @@ static void emit_compare_loop(struct jit_assembler *as, ir_ref ref, const struct
     jit_def(as, ref, JIT_REG(RAX));
     jit_clobber(as, JIT_REG(RCX));
     unsigned rv = jit_use(as, ins->b, rest);
-    struct x86_mem m = {.base = (int8_t)jit_use(as, ins->a, rest), .index = -1, .guest = true};
+    struct x86_mem m = atomic_address(as, ins->a, rest);
     uint8_t *end = as->hot;
     x86_bytes(as, "\x75\x00", 2); /* jne to the loop's start */
     uint8_t *distance = as->hot + 1;
@@ -208,7 +262,7 @@ static void emit_compare_loop(struct jit_assembler *as, ir_ref ref, const struct
     if (as->left)
         *distance = (uint8_t)(as->hot - end);
     x86_rm(as, X86_MOV | x86_width(ins), RAX, m);
-    jit_done(as);
+    end_atomic(as, ins, m);
 }
 
 static void emit_compare_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -217,12 +271,11 @@ static void emit_compare_exchange(struct jit_assembler *as, ir_ref ref, const st
     jit_settle_fault(as);
     jit_def(as, ref, JIT_REG(RAX));
     unsigned desired = jit_use(as, values->b, JIT_INTEGERS & ~JIT_REG(RAX));
-    struct x86_mem m = {
-        .base = (int8_t)jit_use(as, ins->a, JIT_INTEGERS & ~JIT_REG(RAX)), .index = -1, .guest = true};
+    struct x86_mem m = atomic_address(as, ins->a, JIT_INTEGERS & ~JIT_REG(RAX));
     x86_rm(as, X86(0, 1, 0xb1) | x86_width(ins), desired, m);
     lock(as);
     jit_use_as(as, values->a, RAX);
-    jit_done(as);
+    end_atomic(as, ins, m);
 }
 
 /* lock or $0, (return stack): cheaper than mfence, and as strong for ordinary memory. */
@@ -234,6 +287,8 @@ static void emit_fence(struct jit_assembler *as)
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (x86_is_paged(as) && x86_emit_paged(as, ref))
+        return;
     if (is_update(as, ref, ins->op)) {
         emit_update(as, ins);
         return;

@@ -4,12 +4,7 @@
 
 #include <string.h>
 
-static int32_t state_offset(const struct jit_assembler *as, size_t member)
-{
-    return as->machine->state + (int32_t)member;
-}
-
-#define STATE(as, member) X86_STATE(state_offset(as, offsetof(struct jit_state, member)))
+#define STATE(as, member) X86_STATE(x86_state_offset(as, offsetof(struct jit_state, member)))
 
 /* ---- Sites ---- */
 
@@ -46,7 +41,7 @@ static void emit_count(struct jit_assembler *as, const struct ir_exit *exit, con
 {
     size_t counter = offsetof(struct jit_state, counters) + jit_counter(exit->pc) * sizeof(int32_t);
     x86_jcc(as, X86_S, stub);
-    x86_alu_imm_m(as, ALU_SUB, 0, X86_STATE(state_offset(as, counter)), 1);
+    x86_alu_imm_m(as, ALU_SUB, 0, X86_STATE(x86_state_offset(as, counter)), 1);
 }
 
 /* Everything is home: the way to the exit's pc, which has been gone often, is now at `pc`. */
@@ -56,12 +51,31 @@ static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_step
     const uint8_t *stub = x86_cold_begin(as);
     if (steps)
         jit_emit_steps(as, steps);
-    int32_t arguments = state_offset(as, offsetof(struct jit_state, arguments));
+    int32_t arguments = x86_state_offset(as, offsetof(struct jit_state, arguments));
     as->target->store_constant(as, (int64_t)exit->pc, arguments);
     as->target->store_constant(as, (int64_t)as->ir->pc, arguments + (int32_t)sizeof(uint64_t));
     x86_mov_imm(as, RAX, (int64_t)pc);
     x86_mov_imm(as, RCX, JIT_STOP + exit->reason);
     x86_jmp(as, as->thunks->stop);
+    x86_cold_end(as);
+    return stub;
+}
+
+static void emit_poll_check(struct jit_assembler *as, const uint8_t *stub)
+{
+    x86_jcc(as, X86_NE, stub);
+    x86_alu_imm_m(as, ALU_CMP, 0, X86_STATE(as->machine->pending), 0);
+}
+
+/* Everything is home once `steps` are done: goes on at `pc` when the engine has done what it was asked for. */
+static const uint8_t *poll_stub(struct jit_assembler *as, const struct jit_steps *steps, uint64_t pc)
+{
+    const uint8_t *stub = x86_cold_begin(as);
+    if (steps)
+        jit_emit_steps(as, steps);
+    x86_mov_imm(as, RAX, (int64_t)pc);
+    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
+    x86_jmp(as, as->thunks->poll);
     x86_cold_end(as);
     return stub;
 }
@@ -77,11 +91,14 @@ static void stop_forwards(struct jit_assembler *as, const struct ir_exit *exit)
 static const uint8_t *side_stub(struct jit_assembler *as, const struct jit_steps *steps,
                                 const struct ir_exit *exit)
 {
-    struct jit_site *site = exit->kind == IR_EXIT_STOP ? NULL : new_site(as, exit->pc);
+    bool near = exit->kind != IR_EXIT_STOP && !exit->far;
+    struct jit_site *site = near ? new_site(as, exit->pc) : NULL;
     const uint8_t *stub = x86_cold_begin(as);
     jit_emit_steps(as, steps);
-    if (site)
+    if (near)
         site->field = x86_jmp_site(as, site->stub);
+    else if (exit->far)
+        x86_far_forwards(as, exit->pc);
     else
         stop_forwards(as, exit);
     x86_cold_end(as);
@@ -141,19 +158,17 @@ static void find_way(struct jit_assembler *as, const struct ir_exit *exit, struc
 
 /* ---- POLL ---- */
 
-/* Nothing is executed: it is a place to stop at, from where cold code leads out. */
+/* Nothing is executed: it is a place to stop at, from where cold code leads out. Paged code looks whether it is to. */
 static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
     jit_settle(as, rare);
     jit_way_out(as, &steps);
-    as->stop.at = jit_here(as);
-    as->stop.out = x86_cold_begin(as);
-    jit_emit_steps(as, &steps);
-    x86_mov_imm(as, RAX, (int64_t)exit->pc);
-    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
-    x86_jmp(as, as->thunks->poll);
-    x86_cold_end(as);
+    const uint8_t *out = poll_stub(as, &steps, exit->pc);
+    if (x86_is_paged(as))
+        emit_poll_check(as, out);
+    else
+        as->stop = (struct jit_stop){jit_here(as), out};
 }
 
 /* ---- BR ---- */
@@ -181,13 +196,14 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     find_way(as, exit, &steps);
     const uint8_t *count = exit->count ? count_stub(as, &steps, exit, ir_pc_of(as->ir, ref)) : NULL;
+    const uint8_t *poll = exit->poll ? poll_stub(as, &steps, ir_pc_of(as->ir, ref)) : NULL;
     bool two = t.equal_ordered || t.unequal_or_unordered;
     if (back && steps.count == 0 && !two) {
         x86_jcc(as, t.condition, jit_here(as));
         lead_back(as);
     } else if (back) {
         jump_if(as, &t, back_stub(as, &steps));
-    } else if (steps.count == 0 && exit->kind == IR_EXIT_GO && !two) {
+    } else if (steps.count == 0 && exit->kind == IR_EXIT_GO && !exit->far && !two) {
         struct jit_site *site = new_site(as, exit->pc);
         site->field = x86_jcc_site(as, t.condition, site->stub);
     } else {
@@ -197,6 +213,8 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     jit_done(as);
     if (count)
         emit_count(as, exit, count);
+    if (poll)
+        emit_poll_check(as, poll);
 }
 
 /* ---- EXIT ---- */
@@ -220,7 +238,7 @@ static void compare_return(struct jit_assembler *as, unsigned slot, uint64_t pc)
     x86_mov_imm(as, RAX, (int64_t)pc);
 }
 
-static void load_check(struct jit_assembler *as, unsigned slot)
+void x86_load_check(struct jit_assembler *as, unsigned slot)
 {
     unsigned reg = as->slot_pin[slot];
     if (reg == JIT_NO_REG)
@@ -229,14 +247,27 @@ static void load_check(struct jit_assembler *as, unsigned slot)
         x86_rr(as, X86_MOV | X86_W, RAX, reg);
 }
 
+static const uint8_t *missed_return(struct jit_assembler *as, const struct ir_exit *exit)
+{
+    const uint8_t *missed = x86_cold_begin(as);
+    x86_load_check(as, exit->check);
+    x86_jmp(as, as->thunks->missed_return);
+    x86_cold_end(as);
+    return missed;
+}
+
 /* Where the callee's return comes to: right if the guest returns to where it was called from. Returns its address. */
 static const uint8_t *return_site(struct jit_assembler *as, const struct ir_exit *exit)
 {
-    jump_to(as, exit->return_pc);
-    const uint8_t *missed = x86_cold_begin(as);
-    load_check(as, exit->check);
-    x86_jmp(as, as->thunks->missed_return);
-    x86_cold_end(as);
+    if (x86_is_far(as, exit->return_pc))
+        x86_emit_far(as, exit->return_pc);
+    else
+        jump_to(as, exit->return_pc);
+    const uint8_t *missed = missed_return(as, exit);
+    if (x86_is_paged(as)) {
+        x86_compare_paged_return(as, exit, missed);
+        return jit_here(as);
+    }
     x86_jcc(as, X86_NE, missed);
     compare_return(as, exit->check, exit->return_pc);
     return jit_here(as);
@@ -258,11 +289,25 @@ _Static_assert(sizeof(struct jit_jump) == 16, "the jump cache is indexed with pc
 /* Jumps or calls through the jump cache to the pc in rax; `miss` if it is not there. */
 static void emit_lookup(struct jit_assembler *as, bool call, const uint8_t *miss)
 {
+    if (x86_is_paged(as)) {
+        x86_emit_far_lookup(as, call, miss);
+        return;
+    }
     x86_rm(as, X86(0, 0, 0xff), call ? 2 : 4, jump_entry(as, offsetof(struct jit_jump, entry)));
     x86_jcc(as, X86_NE, miss);
     x86_rm(as, X86_ALU(ALU_CMP) | X86_W, RAX, jump_entry(as, offsetof(struct jit_jump, pc)));
     x86_rri(as, X86(0, 0, 0x81), ALU_AND, RCX, (int32_t)jump_mask, 4);
     x86_rr(as, X86_MOV, RCX, RAX);
+}
+
+/* What an address to be called that is not in the jump cache leads to. */
+static const uint8_t *missed_call(struct jit_assembler *as, const uint8_t *back)
+{
+    const uint8_t *miss = x86_cold_begin(as);
+    x86_call(as, as->thunks->lookup);
+    x86_jmp(as, back);
+    x86_cold_end(as);
+    return miss;
 }
 
 static void emit_indirect(struct jit_assembler *as, const struct ir_exit *exit)
@@ -275,19 +320,25 @@ static void emit_indirect(struct jit_assembler *as, const struct ir_exit *exit)
     const uint8_t *miss = as->thunks->lookup;
     if (call) {
         const uint8_t *back = return_site(as, exit);
-        miss = x86_cold_begin(as);
-        x86_call(as, as->thunks->lookup);
-        x86_jmp(as, back);
-        x86_cold_end(as);
+        miss = missed_call(as, back);
     }
     emit_lookup(as, call, miss);
+    if (call && x86_is_paged(as))
+        x86_push_bias(as);
 }
 
 static void emit_call_exit(struct jit_assembler *as, const struct ir_exit *exit)
 {
-    return_site(as, exit);
-    struct jit_site *site = new_site(as, exit->pc);
-    site->field = x86_call_site(as, site->stub);
+    const uint8_t *back = return_site(as, exit);
+    if (exit->far) {
+        emit_lookup(as, true, missed_call(as, back));
+        x86_far_address(as, exit->pc);
+    } else {
+        struct jit_site *site = new_site(as, exit->pc);
+        site->field = x86_call_site(as, site->stub);
+    }
+    if (x86_is_paged(as))
+        x86_push_bias(as);
 }
 
 static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const struct ir_exit *exit)
@@ -313,10 +364,14 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
     } else {
         if (exit->kind == IR_EXIT_CALL && returns)
             emit_call_exit(as, exit);
+        else if (exit->far)
+            x86_emit_far(as, exit->pc);
         else
             jump_to(as, exit->pc);
         if (exit->count)
             emit_count(as, exit, count_stub(as, NULL, exit, exit->pc));
+        if (exit->poll)
+            emit_poll_check(as, poll_stub(as, NULL, exit->pc));
     }
     jit_emit_steps(as, &steps);
     as->busy = 0;
@@ -369,14 +424,14 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref)
  * begins with it. */
 enum { GRAVE = 0xf4 };
 
-void jit_bury(uint8_t *entry)
+void jit_bury(uint8_t *place)
 {
-    __atomic_store_n(entry, GRAVE, __ATOMIC_RELEASE);
+    __atomic_store_n(place, GRAVE, __ATOMIC_RELEASE);
 }
 
-HOST_NO_TSAN bool jit_is_buried(const uint8_t *entry)
+HOST_NO_TSAN bool jit_is_buried(const uint8_t *place)
 {
-    return __atomic_load_n(entry, __ATOMIC_ACQUIRE) == GRAVE;
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE) == GRAVE;
 }
 
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target)
@@ -389,7 +444,7 @@ void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target)
 
 static void store_argument(struct jit_assembler *as, ir_ref value, unsigned number)
 {
-    int32_t offset = state_offset(as, offsetof(struct jit_state, arguments) + number * sizeof(uint64_t));
+    int32_t offset = x86_state_offset(as, offsetof(struct jit_state, arguments) + number * sizeof(uint64_t));
     if (ir_is_constant(value)) {
         as->target->store_constant(as, ir_constant_value(as->ir, value), offset);
         return;
@@ -433,9 +488,11 @@ static void push_or_pop(struct jit_assembler *as, unsigned opcode, unsigned reg)
     x86_bytes(as, reg >= R8 ? bytes : bytes + 1, reg >= R8 ? 2 : 1);
 }
 
-/* For a request to stop that came before the host's handler could see translated code interrupted. */
+/* For a request to stop that came before the host's handler could see translated code interrupted. Paged code will look. */
 static void trap_if_pending(struct jit_assembler *as)
 {
+    if (x86_is_paged(as))
+        return;
     x86_rmi(as, X86(0, 0, 0x83), ALU_CMP, X86_STATE(as->machine->pending), 0, 1);
     uint8_t *over = x86_skip(as, X86_E);
     x86_bytes(as, "\xcc", 1);
@@ -492,9 +549,13 @@ static const uint8_t *make_reason(struct jit_assembler *as, enum jit_reason reas
 static void make_indirect(struct jit_assembler *as, struct jit_thunks *thunks)
 {
     thunks->underflow = jit_here(as);
-    load_check(as, as->machine->return_slot);
+    x86_load_check(as, as->machine->return_slot);
     thunks->missed_return = jit_here(as);
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_base));
+    if (x86_is_paged(as)) {
+        thunks->indirect = x86_make_far_lookup(as, thunks->lookup);
+        return;
+    }
     x86_rr(as, X86_MOV, RCX, RAX);
     x86_rri(as, X86(0, 0, 0x81), ALU_AND, RCX, (int32_t)jump_mask, 4);
     x86_rm(as, X86_ALU(ALU_CMP) | X86_W, RAX, jump_entry(as, offsetof(struct jit_jump, pc)));
@@ -508,7 +569,7 @@ static void save_registers(struct jit_assembler *as, bool save)
                                JIT_REG(R9) | JIT_REG(R10) | JIT_REG(R11);
     for (uint32_t set = volatiles; set; set &= set - 1) {
         unsigned reg = (unsigned)__builtin_ctz(set);
-        int32_t offset = state_offset(as, offsetof(struct jit_state, saved) + reg * sizeof(uint64_t));
+        int32_t offset = x86_state_offset(as, offsetof(struct jit_state, saved) + reg * sizeof(uint64_t));
         (save ? as->target->store : as->target->load)(as, reg, offset);
     }
 }
@@ -522,13 +583,46 @@ static const uint8_t *make_call(struct jit_assembler *as, bool fp)
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, host_stack));
     for (unsigned i = 0; i < JIT_CALL_VALUES; i++)
         x86_rm(as, X86_MOV | X86_W, parameters[i],
-               X86_STATE(state_offset(as, offsetof(struct jit_state, arguments) + 8 * i)));
+               X86_STATE(x86_state_offset(as, offsetof(struct jit_state, arguments) + 8 * i)));
     x86_mov_imm(as, RAX, (int64_t)as->machine->calls);
     x86_rm(as, X86(0, 0, 0xff), 2, (struct x86_mem){.base = RAX, .index = RCX, .scale = 3});
     x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_sp));
     save_registers(as, false);
     if (fp)
         x86_rr(as, X86(0x66, 1, 0x6e) | X86_W, XMM0, RAX);
+    trap_if_pending(as);
+    x86_bytes(as, "\xc3", 1);
+    return at;
+}
+
+/* Every register that may hold a value. */
+static void save_all(struct jit_assembler *as, bool save)
+{
+    for (uint32_t set = as->target->registers; set; set &= set - 1) {
+        unsigned reg = (unsigned)__builtin_ctz(set);
+        int32_t offset = x86_state_offset(as, offsetof(struct jit_state, saved) + reg * sizeof(uint64_t));
+        (save ? as->target->store : as->target->load)(as, reg, offset);
+    }
+}
+
+static const uint8_t *make_access(struct jit_assembler *as, const uint8_t *fault)
+{
+    const uint8_t *at = jit_here(as);
+    const struct x86_mem top = {.base = RSP, .index = -1};
+    save_all(as, true);
+    x86_rr(as, X86_MOV | X86_W, RDI, RBP);
+    x86_rm(as, X86_MOV | X86_W, RSI, top); /* where it returns to: in the unit */
+    x86_rm(as, X86_MOV_STORE | X86_W, RSP, STATE(as, return_sp));
+    x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, host_stack));
+    x86_mov_imm(as, RAX, (int64_t)as->machine->helper);
+    x86_rr(as, X86(0, 0, 0xff), 2, RAX);
+    x86_rm(as, X86_MOV | X86_W, RSP, STATE(as, return_sp));
+    x86_rr(as, X86(0, 0, 0x84) | X86_B, RAX, RAX); /* test al, al */
+    uint8_t *done = x86_skip(as, X86_NE);
+    x86_alu_imm(as, ALU_ADD, X86_W, RSP, 8);
+    x86_jmp(as, fault);
+    x86_skip_to(as, done);
+    save_all(as, false);
     trap_if_pending(as);
     x86_bytes(as, "\xc3", 1);
     return at;
@@ -576,5 +670,6 @@ void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks)
     make_indirect(as, thunks);
     thunks->call = make_call(as, false);
     thunks->call_fp = make_call(as, true);
+    thunks->access = as->machine->page_bits ? make_access(as, thunks->fault) : NULL;
     thunks->constants = make_constants(as);
 }

@@ -1,0 +1,394 @@
+/* The engine that translates, for a computer's harts.
+ *
+ *   gva ──fetch TLB──> gpa ──> unit ──> its translation            a jump cache for each fetch context remembers it
+ *
+ *                 no translation                         counted out, or a translation begins there
+ *   jit_system_go ──┬───────────────> interp_system_go ──────────────────────┐
+ *                   │ entry                                                   v
+ *                   └───> translated code ──> translated code ──> ... ──> back here, for a reason
+ *
+ * What changes privileged state or takes traps is done by the interpreter or here, in between; so a fetch context holds as long as
+ * translated code runs. An access that ends in a trap leaves translated code with the state before its instruction.
+ *
+ * The return stack belongs to the fetch context, too: a return address that the guest finds in another one may be other code. */
+#include "base/util.h"
+#include "cpu/riscv/jit.h"
+#include "cpu/riscv/lift.h"
+#include "cpu/riscv/system_internal.h"
+#include "cpu/riscv/translate.h"
+#include "cpu/riscv/unit.h"
+#include "host/atomic.h"
+#include "host/copy.h"
+#include "host/signal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TABLES = 8 };
+
+/* struct jit_fault.host_signal: none, for the access was the helper's. */
+enum { TRAPPED = -1 };
+
+struct system_jit {
+    struct {
+        uint64_t context; /* 0: none */
+        struct jit_far *far;
+    } tables[TABLES];
+    unsigned next;       /* table to be used for a new context */
+    uint64_t context;    /* that `far` and the return stack are of; 0: none */
+    struct jit_far *far; /* the context's */
+    struct jit_far nowhere[JIT_FAR_COUNT];
+};
+
+/* ---- What the back end has to know ---- */
+
+_Static_assert(sizeof(struct tlb_entry) == sizeof(struct jit_page) &&
+                   offsetof(struct tlb_entry, read) == offsetof(struct jit_page, read) &&
+                   offsetof(struct tlb_entry, write) == offsetof(struct jit_page, write) &&
+                   offsetof(struct tlb_entry, addend) == offsetof(struct jit_page, addend),
+               "translated code looks into the TLB");
+
+static struct system_hart *hart_of_state(void *state_register)
+{
+    return (struct system_hart *)((char *)state_register - offsetof(struct system_hart, hart.x[LIFT_BIAS]));
+}
+
+static unsigned size_of_access(const struct jit_access *a)
+{
+    switch (a->op) {
+    case IR_LDS8:
+    case IR_LDU8:
+    case IR_ST8: return 1;
+    case IR_LDS16:
+    case IR_LDU16:
+    case IR_ST16: return 2;
+    case IR_LDS32:
+    case IR_LDU32:
+    case IR_ST32: return 4;
+    case IR_LD64:
+    case IR_ST64: return 8;
+    default: return a->type == IR_I32 || a->type == IR_F32 ? 4 : 8;
+    }
+}
+
+static uint64_t extend(unsigned op, uint64_t value)
+{
+    switch (op) {
+    case IR_LDS8: return (uint64_t)(int8_t)value;
+    case IR_LDS16: return (uint64_t)(int16_t)value;
+    case IR_LDS32: return (uint64_t)(int32_t)value;
+    default: return value;
+    }
+}
+
+static bool access_memory(struct system_hart *h, struct jit_access *a)
+{
+    unsigned size = size_of_access(a);
+    if (a->op >= IR_ST8 && a->op <= IR_STF)
+        return system_store(h, a->address, size, a->value);
+    if (a->op >= IR_AXCHG)
+        return (a->value = (uint64_t)system_atomic(h, a->address, size, MMU_STORE)) != 0;
+    if (!system_load(h, a->address, size, &a->value))
+        return false;
+    a->value = extend(a->op, a->value);
+    return true;
+}
+
+/* A jit_helper. */
+static bool help(void *state_register, const void *at)
+{
+    struct system_hart *h = hart_of_state(state_register);
+    struct jit_fault *fault = &h->hart.fault;
+    if (likely(access_memory(h, &h->hart.jit.access)))
+        return true;
+    memcpy(fault->integer, h->hart.jit.saved, sizeof(fault->integer));
+    memcpy(fault->fp, h->hart.jit.saved + ARRAY_SIZE(fault->integer), sizeof(fault->fp));
+    fault->pc = at;
+    fault->address = 0;
+    fault->host_signal = TRAPPED;
+    return false;
+}
+
+void jit_system_machine(struct jit_machine *machine)
+{
+    machine->page_bits = TLB_BITS;
+    machine->pages = LIFT_OFFSET(tlb);
+    machine->bias = LIFT_OFFSET(bias);
+    machine->helper = help;
+}
+
+/* ---- Jump caches ---- */
+
+static struct jit_far *far_slot(struct jit_far *far, uint64_t pc)
+{
+    return &far[(pc >> 1) % JIT_FAR_COUNT];
+}
+
+/* No instruction is at an odd address: the one slot that 0 belongs to must not match it. */
+static void clear_table(struct jit_far *far)
+{
+    memset(far, 0, JIT_FAR_COUNT * sizeof(far[0]));
+    far_slot(far, 0)->pc = 1;
+}
+
+static struct jit_far *find_table(struct system_jit *jit, uint64_t context)
+{
+    for (unsigned i = 0; i < TABLES; i++)
+        if (jit->tables[i].context == context)
+            return jit->tables[i].far;
+    unsigned i = jit->next++ % TABLES;
+    jit->tables[i].context = context;
+    clear_table(jit->tables[i].far);
+    return jit->tables[i].far;
+}
+
+/* Translations that the tables know may be gone. */
+static void forget(struct system_jit *jit)
+{
+    for (unsigned i = 0; i < TABLES; i++)
+        jit->tables[i].context = 0;
+    jit->context = 0;
+}
+
+static void set_context(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    h->jit->context = hart->context;
+    h->jit->far = find_table(h->jit, hart->context);
+    hart->jit.return_sp = hart->host.return_base;
+}
+
+/* ---- The dispatcher ---- */
+
+/* What is known of the code at hart.pc. */
+struct place {
+    const struct unit *unit; /* or NULL */
+    const void *entry;       /* of its translation, or NULL */
+};
+
+static struct place place_of(struct hart *hart, uint64_t gpa)
+{
+    const struct unit *unit = code_unit(hart->code, gpa);
+    return (struct place){unit, unit ? code_entry(hart->code, unit) : NULL};
+}
+
+/* What cannot be fetched, or not in one piece, is for the interpreter to find out. */
+static struct place find_place(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    const struct tlb_code *page = system_fetch_page(h, hart->pc);
+    if (!page)
+        return (struct place){NULL, NULL};
+    uint64_t gpa = (page->page & TLB_PAGE_MASK) | (hart->pc & ~TLB_PAGE_MASK);
+    hart->bias = hart->pc - gpa;
+    return place_of(hart, gpa);
+}
+
+static struct place follow(struct system_hart *h, uint64_t link)
+{
+    struct hart *hart = &h->hart;
+    uint64_t gpa = translator_link_pc(code_translator(hart->code), link);
+    struct place place = place_of(hart, gpa);
+    hart->pc = gpa + hart->bias;
+    if (place.entry && !code_engine(hart->code)->modes.no_chain)
+        code_tie(hart->code, link, place.unit);
+    return place;
+}
+
+static struct place look_up(struct system_hart *h, uint64_t pc)
+{
+    struct hart *hart = &h->hart;
+    hart->pc = pc & ~UINT64_C(1);
+    struct place place = find_place(h);
+    if (place.entry)
+        *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
+    return place;
+}
+
+static bool leave(struct system_hart *h, enum exit_kind kind)
+{
+    h->hart.exit.kind = kind;
+    return false;
+}
+
+/* Goes on in the interpreter, at the cell or at hart.pc, and returns the unit that is not cold. NULL: the engine is left. */
+static const struct unit *interpret(struct system_hart *h, const union cell *cell)
+{
+    const struct unit *unit = interp_system_go(h, cell);
+    if (unit)
+        h->hart.exits[ENGINE_EXIT_COLD]++;
+    return unit;
+}
+
+/* The interpreter executes the instruction at hart.pc, whatever begins there. */
+static bool interpret_one(struct system_hart *h)
+{
+    struct rv_insn insn;
+    struct hart *hart = &h->hart;
+    struct place place = find_place(h);
+    bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
+    return interpret(h, alone ? NULL : system_step(h, &insn));
+}
+
+static bool is_wrong(struct system_hart *h, const char *what)
+{
+    fprintf(stderr, "guise: internal error: %s at %p\n", what, h->hart.fault.pc);
+    return leave(h, EXIT_WRONG);
+}
+
+/* An access has ended in a trap, or the hart was asked to stop at an atomic that did not get through. */
+static bool recover(struct system_hart *h)
+{
+    uint64_t address;
+    struct hart *hart = &h->hart;
+    if (hart->fault.host_signal > 0)
+        return is_wrong(h, "a fault of the host's in the guest's memory");
+    if (!code_recover(hart->code, hart, &address))
+        return is_wrong(h, "a trap that is no access of the guest's");
+    hart->pc += hart->bias;
+    if (hart->fault.host_signal != TRAPPED)
+        return leave(h, EXIT_PENDING);
+    hart->pc = system_take_trap(h);
+    return true;
+}
+
+static unsigned enter(struct system_hart *h, const void *entry)
+{
+    struct hart *hart = &h->hart;
+    if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
+        forget(h->jit);
+    if (h->jit->context != hart->context)
+        set_context(h);
+    hart->jit.far = h->jit->far;
+    atomic_signal_fence(
+        memory_order_seq_cst); /* who kicks the hart later than we look puts `nowhere` there */
+    return host_is_set(hart->pending) ? JIT_POLL : jit_enter(hart, entry);
+}
+
+/* Runs translated code until it comes back. False: the engine is left. */
+static bool execute(struct system_hart *h, struct place *place)
+{
+    struct hart *hart = &h->hart;
+    bool stay = true;
+    hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
+    unsigned reason = enter(h, place->entry);
+    switch (reason) {
+    case JIT_LINK: *place = follow(h, hart->jit.value); break;
+    case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;
+    case JIT_POLL: hart->pc = hart->jit.value + hart->bias; return leave(h, EXIT_PENDING);
+    case JIT_FAULT:
+        stay = recover(h);
+        *place = find_place(h);
+        break;
+    default:
+        hart->pc = hart->jit.value + hart->bias;
+        stay = interpret_one(h);
+        *place = find_place(h);
+        return stay;
+    }
+    if (unlikely(host_is_set(hart->pending)))
+        return stay && leave(h, EXIT_PENDING);
+    return stay;
+}
+
+/* Interprets until there is something to translate, or a translation. False: the engine is left. */
+static bool warm_up(struct system_hart *h, struct place *place)
+{
+    place->unit = interpret(h, place->unit ? place->unit->cells : NULL);
+    if (!place->unit)
+        return false;
+    place->entry = code_translate(h->hart.code, place->unit);
+    return true;
+}
+
+void jit_system_go(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    bool stay = true;
+    hart->pc &= ~UINT64_C(1);
+    struct place place = find_place(h);
+    while (stay) {
+        if (unlikely(!hart_rounds_as_host(hart))) {
+            stay = interpret_one(h);
+            place = find_place(h);
+        } else {
+            stay = place.entry ? execute(h, &place) : warm_up(h, &place);
+        }
+    }
+}
+
+/* ---- Signals of the host: as in a process VM, faults at the end of the return stack and at buried units, and kicks ---- */
+
+/* For the handlers. */
+static _Thread_local struct hart *current;
+
+static void give_up(int number)
+{
+    const struct host_sigaction action = {.handler = (uint64_t)SIG_DFL};
+    host_sigaction(number, &action, NULL);
+}
+
+HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
+{
+    if (host_copy_fault(ucontext))
+        return;
+    if (!current || !engine_fault(current, number, (uint64_t)info->si_addr, ucontext))
+        give_up(number);
+}
+
+HOST_NO_TSAN static void on_trap(int number, siginfo_t *info, void *ucontext)
+{
+    if (!engine_owns_trap(info, ucontext))
+        give_up(number);
+    else if (current)
+        engine_interrupt(current, ucontext);
+}
+
+static void install_handlers(void)
+{
+    const struct host_sigaction fault = {
+        .handler = (uint64_t)on_fault, .flags = SA_ONSTACK, .mask = UINT64_MAX};
+    const struct host_sigaction trap = {
+        .handler = (uint64_t)on_trap, .flags = SA_ONSTACK | SA_RESTART, .mask = UINT64_MAX};
+    host_sigaction(SIGSEGV, &fault, NULL);
+    host_sigaction(SIGBUS, &fault, NULL);
+    host_sigaction(SIGTRAP, &trap, NULL);
+}
+
+void jit_system_enter_thread(struct system_hart *h)
+{
+    if (!h->jit)
+        return;
+    install_handlers();
+    current = &h->hart;
+}
+
+void jit_system_leave_thread(void)
+{
+    current = NULL;
+}
+
+/* ---- Life ---- */
+
+int jit_system_init(struct system_hart *h)
+{
+    if (!hart_translates(&h->hart))
+        return 0;
+    h->jit = calloc(1, sizeof(*h->jit));
+    if (!h->jit)
+        return -1;
+    clear_table(h->jit->nowhere);
+    h->hart.jit.nowhere = h->jit->nowhere;
+    for (unsigned i = 0; i < TABLES; i++)
+        if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
+            return -1;
+    return 0;
+}
+
+void jit_system_release(struct system_hart *h)
+{
+    for (unsigned i = 0; h->jit && i < TABLES; i++)
+        free(h->jit->tables[i].far);
+    free(h->jit);
+}

@@ -1,0 +1,80 @@
+/* What is different in a computer's code: where it is, is known when it runs; and there are modes. */
+#include "cpu/riscv/lift_row.h"
+#include "cpu/riscv/sys_bits.h"
+#include "isa/riscv/tables.h"
+
+enum { PAGE_SHIFT = 12 };
+
+ir_ref lift_code_address(struct lifter *l, uint64_t pc)
+{
+    ir_ref place = lift_constant(l, pc);
+    return l->limits->paged ? lift_op(l, IR_ADD, IR_I64, ir_get(l->ir, LIFT_CODE_BIAS), place) : place;
+}
+
+bool lift_is_code_address(struct lifter *l, ir_ref value, uint64_t *pc)
+{
+    ir_ref bias = l->limits->paged ? ir_get(l->ir, LIFT_CODE_BIAS) : 0;
+    *pc = 0;
+    while (!ir_is_constant(value) &&
+           value != bias) { /* sums that are too large for the host are not folded */
+        const struct ir_ins *ins = ir_at(l->ir, value);
+        if (ins->op != IR_ADD || ins->type != IR_I64 || !ir_is_constant(ins->b))
+            return false;
+        *pc += (uint64_t)ir_constant_value(l->ir, ins->b);
+        value = ins->a;
+    }
+    if (!ir_is_constant(value))
+        return value == bias;
+    *pc += (uint64_t)ir_constant_value(l->ir, value);
+    return !l->limits->paged;
+}
+
+bool lift_is_far(const struct lifter *l, uint64_t pc)
+{
+    return l->limits->paged && (pc ^ l->ir->pc) >> PAGE_SHIFT;
+}
+
+bool lift_polls(const struct lifter *l, uint64_t target)
+{
+    return l->limits->paged && !lift_is_far(l, target) && target <= l->ir->pc;
+}
+
+static bool uses_fp(const struct rv_insn *insn)
+{
+    switch (rv_rows[insn->op].ext) {
+    case RV_EXT_F:
+    case RV_EXT_D:
+    case RV_EXT_ZFA:
+    case RV_EXT_ZFHMIN: return true;
+    case RV_EXT_ZICSR: return insn->imm >= RV_CSR_FFLAGS && insn->imm <= RV_CSR_FCSR;
+    default: return false;
+    }
+}
+
+static bool only_reads_fp(const struct rv_insn *insn)
+{
+    switch (insn->op) {
+    case RV_FSW:
+    case RV_FSD:
+    case RV_FSH:
+    case RV_FMV_X_W:
+    case RV_FMV_X_D:
+    case RV_FMV_X_H: return true;
+    default: return false;
+    }
+}
+
+/* The interpreter raises the exception, or makes the state dirty. */
+void lift_require_fp(struct lifter *l, const struct rv_insn *insn)
+{
+    if (!uses_fp(insn) || l->fp_dirty)
+        return;
+    ir_ref state = lift_op_k(l, IR_AND, IR_I64, ir_get(l->ir, LIFT_STATUS), MSTATUS_FS);
+    if (!only_reads_fp(insn)) {
+        lift_guard(l, lift_op_k(l, IR_NE, IR_I64, state, MSTATUS_FS));
+        l->fp_dirty = true;
+    } else if (!l->fp_on) {
+        lift_guard(l, lift_op_k(l, IR_EQ, IR_I64, state, 0));
+    }
+    l->fp_on = true;
+}
