@@ -4,9 +4,12 @@
  * struct jit_state), pinned slots are in their registers and the stack pointer is the CPU's return stack.
  *
  * Nothing in translated code looks whether it is to stop. Who wants that sets `pending` and interrupts the thread; its
- * handler lets the code go on instruction by instruction to the next entry of a unit, where all slots are home, or to a
+ * handler lets flat code go on instruction by instruction to the next entry of a unit, where all slots are home, or to a
  * loop's POLL, and from there to the `poll` thunk. Shared code that a handler cannot step through (a call of the front end's functions, the way
  * in) looks at `pending` and traps.
+ *
+ * Paged code, of which an instruction of the guest's takes many of the host's, looks at `pending` on ways back within a page (struct
+ * ir_exit.poll). The handler makes all other ways fail to find their end: it puts `nowhere` in the place of `far`.
  *
  * Guest memory is either flat: one host address is guest address 0. Or it is paged: each access looks in a table for where its
  * page is, and asks the front end where the table does not say. Then code is paged, too: a unit's pc, and all that its exits know, are
@@ -94,8 +97,8 @@ struct jit_state {
     uint64_t saved[32]; /* registers during a call; for a jit_helper all of them, integer ones first */
     struct jit_jump jumps[JIT_JUMP_COUNT];
     struct jit_access access;
-    struct jit_far
-        *far; /* paged code: JIT_FAR_COUNT of them, at (address >> 1) % that; another context has others */
+    /* Paged code: JIT_FAR_COUNT of them, at (address >> 1) % that, of the current context; and as many without an address. */
+    struct jit_far *far, *nowhere;
 };
 
 /* Which counter counts the ways to a pc; several may share one. */
@@ -116,9 +119,9 @@ struct jit_machine {
     uint64_t
         memory_base; /* hva of guest address 0; when it is not 0, the host's gs segment has it as its base */
     jit_call *const *calls; /* by the number in CALL */
-    unsigned page_bits; /* paged memory: the table has 1 << page_bits entries; 0: memory is flat */
-    int32_t pages;      /* offset of the pointer to the table */
-    int32_t bias;       /* paged code: offset of the guest's addresses less the units' */
+    unsigned page_bits;     /* paged memory: the table has 1 << page_bits entries; 0: memory is flat */
+    int32_t pages;          /* offset of the pointer to the table */
+    int32_t bias;           /* paged code: offset of the guest's addresses less the units' */
     jit_helper *helper;
 };
 

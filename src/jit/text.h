@@ -11,9 +11,9 @@
  *   exit -> call 0x10100 return 0x1000c check ra
  *
  * Other ways out: `exit r5 -> indirect`, `exit r5 -> indirect-call return 0x1000c check ra`, `exit r5 -> return check
- * ra`, `exit -> stop 3 0x1000c`, `exit -> go 0x20000 far`; `br r5 -> go 0x10000 count 5` is counted and leaves with reason 5. Constants are numbers;
- * what has no result has its type only where it is not the usual one; `-` is an operand that is missing. What follows a #
- * is not read.
+ * ra`, `exit -> stop 3 0x1000c`; `br r5 -> go 0x10000 count 5` is counted and leaves with reason 5, and
+ * `br r5 -> go 0x20000 far` leads to another page. Constants are numbers; what has no result has its type only where it is
+ * not the usual one; `-` is an operand that is missing. What follows a # is not read.
  *
  * Threads: none. Lifetime: nothing is kept. */
 #ifndef JIT_TEXT_H

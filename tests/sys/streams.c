@@ -1,10 +1,10 @@
 /* Streams: pieces of code in all modes, behind page tables, that compute, access memory, jump and change themselves.
  *
- *   code pages    streams, one after the other, across pages; at EPILOGUE of each page, code that folds all registers into a0
+ *   code pages    streams, across pages, too; at EPILOGUE of each page, code that folds all registers into a0
  *   data pages    what streams load and store
  *
- * Both are mapped more than once, at random places and with random rights: once for S-mode, once for U-mode. A stream ends at the
- * epilogue of the page that its mapping leads to, or in a trap. */
+ * Both are mapped more than once, at random places and with random rights: once for S-mode, once for U-mode. A stream
+ * ends at the epilogue of the page that its mapping leads to, or in a trap. */
 #include "base/util.h"
 #include "cpu/riscv/sys_bits.h"
 #include "isa/riscv/tables.h"
@@ -171,7 +171,8 @@ static void put_compressed(struct stream *s)
     put16(s, PICK(s->m, halves));
 }
 
-/* The instruction after the FENCE.I is another one than was there: stored by way of this mapping, if that may be written to. */
+/* The instruction after the FENCE.I is another one than was there: stored by way of this mapping, if that may be
+ * written to. */
 static void put_change(struct stream *s)
 {
     uint32_t word = INSN(ADDI, .rd = X_SCRATCH, .rs1 = X_SCRATCH, .imm = (int)rng_below(&s->m->rng, 2048));
@@ -241,8 +242,8 @@ static void write_epilogue(struct maker *m, uint64_t gpa)
     write_code(&s, gpa);
 }
 
-/* Begins in the middle of page `index`, or so late that it goes on in the next one; ends with a jump to the epilogue. Returns the
- * offset of its start in CODE_GPA. */
+/* Begins in the middle of page `index`, or so late that it goes on in the next one; ends with a jump to the epilogue.
+ * Returns the offset of its start in CODE_GPA. */
 static uint64_t write_stream(struct maker *m, unsigned index)
 {
     struct stream s = {.m = m};

@@ -4,8 +4,9 @@
  *     sysdiff run IMAGE >RECORDS           what Guise makes of driver and cases
  *     sysdiff compare CASES OURS THEIRS    says where two runs differ; status 1 when they do
  *
- * Options come first: `--without FEATURE`, `--engine NAME` and `--engine-options LIST` (run), `--avoid NAME[=MASK]` (make: no such instruction or CSR, or bits of
- * it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that do not count). */
+ * Options come first: `--without FEATURE`, `--engine NAME` and `--engine-options LIST` (run), `--avoid NAME[=MASK]` (make:
+ * no such instruction or CSR, or bits of it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that
+ * do not count). */
 #include "base/util.h"
 #include "cases.h"
 #include "isa/riscv/isa.h"

@@ -1,5 +1,6 @@
-/* A computer for tests: harts in S-mode under firmware that is the test, 16 MiB of memory, page tables of Sv39, and a device of
- * eight bytes. Threads: as system.h; the device is for one hart. Lifetime: machine_init() ... machine_release(). */
+/* A computer for tests: harts in S-mode under firmware that is the test, 16 MiB of memory, page tables of Sv39, and a
+ * device of eight bytes. Threads: as system.h; the device is for one hart. Lifetime: machine_init() ...
+ * machine_release(). */
 #ifndef TESTS_UNIT_SYSTEM_FIXTURE_H
 #define TESTS_UNIT_SYSTEM_FIXTURE_H
 

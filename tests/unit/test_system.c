@@ -405,7 +405,8 @@ static void test_two_mappings(void **state)
     }
 }
 
-/* Many pages of code that has been written to, over and over: some are changed each time, and all are right after a fence. */
+/* Many pages of code that has been written to, over and over: some are changed each time, and all are right after a
+ * fence. */
 static void test_many_pages(void **state)
 {
     enum { PAGES = 60, ROUNDS = 30 };

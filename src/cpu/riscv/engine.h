@@ -47,6 +47,7 @@ bool engine_parse_dump(struct engine_options *options, const char *text);
 
 struct engine_stats {
     uint64_t units, loops, insns, bytes, compile_ns, failed; /* translated */
+    uint64_t insn_ns; /* half of the guest instructions were translated for no more than that each */
     uint64_t killed, evictions;
     uint64_t links, tied;
     uint64_t asked, dropped,

@@ -283,6 +283,10 @@ HOST_NO_TSAN static const void *leave_atomic(struct hart *hart, const void *pc, 
 /* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
 HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
 {
+    if (hart->jit.nowhere) { /* paged code: struct jit_state */
+        hart->jit.far = hart->jit.nowhere;
+        return;
+    }
     const struct translator *translator = code_translator(hart->code);
     const void *pc = (const void *)host_context_pc(ucontext), *out = NULL;
     bool inside = translator && translator_holds(translator, pc);

@@ -35,8 +35,10 @@ struct system_jit {
         uint64_t context; /* 0: none */
         struct jit_far *far;
     } tables[TABLES];
-    unsigned next;    /* table to be used for a new context */
-    uint64_t context; /* that `hart.jit` is set up for; 0: none */
+    unsigned next;       /* table to be used for a new context */
+    uint64_t context;    /* that `far` and the return stack are of; 0: none */
+    struct jit_far *far; /* the context's */
+    struct jit_far nowhere[JIT_FAR_COUNT];
 };
 
 /* ---- What the back end has to know ---- */
@@ -153,7 +155,7 @@ static void set_context(struct system_hart *h)
 {
     struct hart *hart = &h->hart;
     h->jit->context = hart->context;
-    hart->jit.far = find_table(h->jit, hart->context);
+    h->jit->far = find_table(h->jit, hart->context);
     hart->jit.return_sp = hart->host.return_base;
 }
 
@@ -200,7 +202,7 @@ static struct place look_up(struct system_hart *h, uint64_t pc)
     hart->pc = pc & ~UINT64_C(1);
     struct place place = find_place(h);
     if (place.entry)
-        *far_slot(hart->jit.far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
+        *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;
 }
 
@@ -258,7 +260,10 @@ static unsigned enter(struct system_hart *h, const void *entry)
         forget(h->jit);
     if (h->jit->context != hart->context)
         set_context(h);
-    return jit_enter(hart, entry);
+    hart->jit.far = h->jit->far;
+    atomic_signal_fence(
+        memory_order_seq_cst); /* who kicks the hart later than we look puts `nowhere` there */
+    return host_is_set(hart->pending) ? JIT_POLL : jit_enter(hart, entry);
 }
 
 /* Runs translated code until it comes back. False: the engine is left. */
@@ -266,6 +271,7 @@ static bool execute(struct system_hart *h, struct place *place)
 {
     struct hart *hart = &h->hart;
     bool stay = true;
+    hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
     unsigned reason = enter(h, place->entry);
     switch (reason) {
     case JIT_LINK: *place = follow(h, hart->jit.value); break;
@@ -370,10 +376,14 @@ int jit_system_init(struct system_hart *h)
     if (!hart_translates(&h->hart))
         return 0;
     h->jit = calloc(1, sizeof(*h->jit));
-    for (unsigned i = 0; h->jit && i < TABLES; i++)
+    if (!h->jit)
+        return -1;
+    clear_table(h->jit->nowhere);
+    h->hart.jit.nowhere = h->jit->nowhere;
+    for (unsigned i = 0; i < TABLES; i++)
         if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
             return -1;
-    return h->jit ? 0 : -1;
+    return 0;
 }
 
 void jit_system_release(struct system_hart *h)

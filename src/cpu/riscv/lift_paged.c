@@ -15,7 +15,8 @@ bool lift_is_code_address(struct lifter *l, ir_ref value, uint64_t *pc)
 {
     ir_ref bias = l->limits->paged ? ir_get(l->ir, LIFT_CODE_BIAS) : 0;
     *pc = 0;
-    while (!ir_is_constant(value) && value != bias) { /* sums that are too large for the host are not folded */
+    while (!ir_is_constant(value) &&
+           value != bias) { /* sums that are too large for the host are not folded */
         const struct ir_ins *ins = ir_at(l->ir, value);
         if (ins->op != IR_ADD || ins->type != IR_I64 || !ir_is_constant(ins->b))
             return false;
@@ -31,6 +32,11 @@ bool lift_is_code_address(struct lifter *l, ir_ref value, uint64_t *pc)
 bool lift_is_far(const struct lifter *l, uint64_t pc)
 {
     return l->limits->paged && (pc ^ l->ir->pc) >> PAGE_SHIFT;
+}
+
+bool lift_polls(const struct lifter *l, uint64_t target)
+{
+    return l->limits->paged && !lift_is_far(l, target) && target <= l->ir->pc;
 }
 
 static bool uses_fp(const struct rv_insn *insn)

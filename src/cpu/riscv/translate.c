@@ -1,6 +1,7 @@
 #include "cpu/riscv/translate.h"
 
 #include "base/error.h"
+#include "base/histogram.h"
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/report.h"
@@ -29,7 +30,8 @@ struct translator {
     struct compile compile;
     struct engine_stats stats;
     uint64_t compile_ticks, first_ticks,
-        first_ns; /* spent; and when both clocks were read for the first time */
+        first_ns;                /* spent; and when both clocks were read for the first time */
+    struct histogram insn_ticks; /* spent for a guest instruction, as many times as there are instructions */
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
     struct lift_loop loop;
@@ -51,10 +53,10 @@ static void start_clocks(struct translator *tr)
     tr->first_ticks = host_ticks();
 }
 
-static uint64_t to_ns(const struct translator *tr, uint64_t spent)
+static uint64_t ns_of(const struct translator *tr, uint64_t ticks)
 {
-    uint64_t ticks = host_ticks() - tr->first_ticks, ns = now_ns() - tr->first_ns;
-    return ticks ? (uint64_t)((unsigned __int128)spent * ns / ticks) : 0;
+    uint64_t all_ticks = host_ticks() - tr->first_ticks, all_ns = now_ns() - tr->first_ns;
+    return all_ticks ? (uint64_t)((unsigned __int128)ticks * all_ns / all_ticks) : 0;
 }
 
 /* ---- Life ---- */
@@ -360,11 +362,14 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
 {
     uint64_t start = host_ticks();
     struct translation *t = translate(tr, cold, source, kind, path, changeable, failure);
-    tr->compile_ticks += host_ticks() - start;
-    if (t)
+    uint64_t ticks = host_ticks() - start;
+    tr->compile_ticks += ticks;
+    if (t) {
+        histogram_add(&tr->insn_ticks, ticks / t->insns, t->insns);
         publish(tr, cold, t);
-    else
+    } else {
         tr->stats.failed++;
+    }
     return t;
 }
 
@@ -571,8 +576,9 @@ struct engine_stats translator_stats(const struct translator *tr)
     struct engine_stats stats = tr->stats;
     struct jit_cache_stats cache = jit_cache_stats(tr->cache);
     stats.asked = tr->compile.asked;
-    stats.thread_ns = to_ns(tr, tr->compile.ticks);
-    stats.compile_ns = to_ns(tr, tr->compile_ticks) + stats.thread_ns;
+    stats.thread_ns = ns_of(tr, tr->compile.ticks);
+    stats.compile_ns = ns_of(tr, tr->compile_ticks) + stats.thread_ns;
+    stats.insn_ns = ns_of(tr, histogram_median(&tr->insn_ticks));
     stats.units = cache.units;
     stats.bytes = cache.bytes;
     stats.killed = cache.killed;

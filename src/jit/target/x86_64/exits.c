@@ -61,6 +61,25 @@ static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_step
     return stub;
 }
 
+static void emit_poll_check(struct jit_assembler *as, const uint8_t *stub)
+{
+    x86_jcc(as, X86_NE, stub);
+    x86_alu_imm_m(as, ALU_CMP, 0, X86_STATE(as->machine->pending), 0);
+}
+
+/* Everything is home once `steps` are done: goes on at `pc` when the engine has done what it was asked for. */
+static const uint8_t *poll_stub(struct jit_assembler *as, const struct jit_steps *steps, uint64_t pc)
+{
+    const uint8_t *stub = x86_cold_begin(as);
+    if (steps)
+        jit_emit_steps(as, steps);
+    x86_mov_imm(as, RAX, (int64_t)pc);
+    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
+    x86_jmp(as, as->thunks->poll);
+    x86_cold_end(as);
+    return stub;
+}
+
 static void stop_forwards(struct jit_assembler *as, const struct ir_exit *exit)
 {
     x86_mov_imm(as, RAX, (int64_t)exit->pc);
@@ -139,19 +158,17 @@ static void find_way(struct jit_assembler *as, const struct ir_exit *exit, struc
 
 /* ---- POLL ---- */
 
-/* Nothing is executed: it is a place to stop at, from where cold code leads out. */
+/* Nothing is executed: it is a place to stop at, from where cold code leads out. Paged code looks whether it is to. */
 static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
 {
     struct jit_steps steps;
     jit_settle(as, rare);
     jit_way_out(as, &steps);
-    as->stop.at = jit_here(as);
-    as->stop.out = x86_cold_begin(as);
-    jit_emit_steps(as, &steps);
-    x86_mov_imm(as, RAX, (int64_t)exit->pc);
-    x86_rm(as, X86_MOV_STORE | X86_W, RAX, STATE(as, value));
-    x86_jmp(as, as->thunks->poll);
-    x86_cold_end(as);
+    const uint8_t *out = poll_stub(as, &steps, exit->pc);
+    if (x86_is_paged(as))
+        emit_poll_check(as, out);
+    else
+        as->stop = (struct jit_stop){jit_here(as), out};
 }
 
 /* ---- BR ---- */
@@ -179,6 +196,7 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     find_way(as, exit, &steps);
     const uint8_t *count = exit->count ? count_stub(as, &steps, exit, ir_pc_of(as->ir, ref)) : NULL;
+    const uint8_t *poll = exit->poll ? poll_stub(as, &steps, ir_pc_of(as->ir, ref)) : NULL;
     bool two = t.equal_ordered || t.unequal_or_unordered;
     if (back && steps.count == 0 && !two) {
         x86_jcc(as, t.condition, jit_here(as));
@@ -195,6 +213,8 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     jit_done(as);
     if (count)
         emit_count(as, exit, count);
+    if (poll)
+        emit_poll_check(as, poll);
 }
 
 /* ---- EXIT ---- */
@@ -350,6 +370,8 @@ static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const s
             jump_to(as, exit->pc);
         if (exit->count)
             emit_count(as, exit, count_stub(as, NULL, exit, exit->pc));
+        if (exit->poll)
+            emit_poll_check(as, poll_stub(as, NULL, exit->pc));
     }
     jit_emit_steps(as, &steps);
     as->busy = 0;
@@ -466,9 +488,11 @@ static void push_or_pop(struct jit_assembler *as, unsigned opcode, unsigned reg)
     x86_bytes(as, reg >= R8 ? bytes : bytes + 1, reg >= R8 ? 2 : 1);
 }
 
-/* For a request to stop that came before the host's handler could see translated code interrupted. */
+/* For a request to stop that came before the host's handler could see translated code interrupted. Paged code will look. */
 static void trap_if_pending(struct jit_assembler *as)
 {
+    if (x86_is_paged(as))
+        return;
     x86_rmi(as, X86(0, 0, 0x83), ALU_CMP, X86_STATE(as->machine->pending), 0, 1);
     uint8_t *over = x86_skip(as, X86_E);
     x86_bytes(as, "\xcc", 1);
