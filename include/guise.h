@@ -117,8 +117,8 @@ enum guise_end {
     GUISE_END_REBOOT,    /* the guest wanted to start anew, and `reboot` is off */
     GUISE_END_FAILURE,   /* the guest switched it off and reported that something is wrong */
     GUISE_END_TIMEOUT,
-    GUISE_END_QUIT,      /* the user ended it by a key */
-    GUISE_END_SIGNAL,    /* SIGINT, SIGTERM, SIGHUP or SIGQUIT came */
+    GUISE_END_QUIT,   /* the user ended it by a key */
+    GUISE_END_SIGNAL, /* SIGINT, SIGTERM, SIGHUP or SIGQUIT came */
 };
 
 /* Runs a machine, in this process, until it ends. The caller has one thread. While it runs those signals are caught,

@@ -29,8 +29,6 @@ struct guise_vm *guise_vm_new(enum guise_kind kind)
     vm->memory_bytes = MEMORY_DEFAULT;
     vm->harts = HARTS_DEFAULT;
     vm->engine_parsed = (struct engine_options)ENGINE_DEFAULTS;
-    if (kind == GUISE_MACHINE) /* the translator knows no computers yet */
-        vm->engine_parsed.kind = ENGINE_INTERP;
     if (cpu_parse("max", &vm->extensions, NULL)) {
         free(vm);
         return NULL;

@@ -13,8 +13,10 @@ void unit_chunk_clear(struct unit_chunk *c)
 struct unit_chunk *unit_chunk_new(void)
 {
     struct unit_chunk *c = aligned_alloc(UNIT_CHUNK_BYTES, UNIT_CHUNK_BYTES);
-    if (c)
+    if (c) {
+        c->next = NULL;
         unit_chunk_clear(c);
+    }
     return c;
 }
 
