@@ -66,8 +66,6 @@ void guise_vm_free(struct guise_vm *vm);
  *   engine     "jit" (the default), "interp" or "lockstep"
  *   cpu        extensions shown to the guest, e.g. "rv64gc", "max", "max,zacas=off"
  *   stats      "text" or "json": counters on standard error when the guest ends
- *   monitor    path of the guise command; for processes it serves execve() of the guest (default: the one found in PATH), for
- *              machines it sets up an image
  * For GUISE_PROCESS:
  *   program    path of the program, looked for as execvp() does (inside the root when there is one)
  *   arg +      an argument; the first is argv[0]; without any, argv[0] is `program`
@@ -78,6 +76,7 @@ void guise_vm_free(struct guise_vm *vm);
  *   root       directory that becomes the program's root (user namespace and chroot), or an image's name
  *   bind +     SRC[:DST] shows a host file or directory inside the root
  *   strace     "on" prints system calls to standard error
+ *   monitor    path of the guise command, which serves execve() of the guest; default: the one found in PATH
  *   address-bits  size of the guest's address space, 39 (default) to 46
  * A VM with a root starts with the root's usual environment: PATH, HOME and LANG are set anew (`env` comes after that),
  * and the directories /proc, /sys and /dev of the host are shown where the root has such directories.
@@ -88,8 +87,8 @@ void guise_vm_free(struct guise_vm *vm);
  *   append     the kernel's command line; with an image, added to the image's
  *   bios       path of firmware that runs in M-mode and starts the kernel; default: what is built in
  *   disk +     FILE[,ro]: a raw disk image; the first is the guest's first disk
- *   net        "none" (the default without an image), or "user" for a NAT; with ,hostfwd=tcp:[ADDRESS]:PORT-:PORT (or udp) a port
- *              of the host is one of the guest's, too
+ *   net        "none" (the default without an image), or "user" for a NAT; with ,hostfwd=tcp:[ADDRESS]:PORT-:PORT (or
+ *              udp) a port of the host leads to one of the guest's
  *   cpus       harts, 1 (the default) to 64
  *   memory     e.g. "512M", "2G"; default: 1G
  *   serial     where the serial port is: "stdio" (the default), "file:FILE", "pty" or "none"
@@ -119,11 +118,11 @@ enum guise_end {
     GUISE_END_FAILURE,   /* the guest switched it off and reported that something is wrong */
     GUISE_END_TIMEOUT,
     GUISE_END_QUIT,      /* the user ended it by a key */
-    GUISE_END_SIGNAL,    /* SIGINT, SIGTERM or SIGHUP came */
+    GUISE_END_SIGNAL,    /* SIGINT, SIGTERM, SIGHUP or SIGQUIT came */
 };
 
-/* Runs a machine, in this process, until it ends. The caller has one thread. While it runs those signals are caught, and a
- * terminal that is its console is in raw mode: Ctrl-] and a letter is for Guise (h lists them). */
+/* Runs a machine, in this process, until it ends. The caller has one thread. While it runs those signals are caught,
+ * and a terminal that is its console is in raw mode: Ctrl-] and a letter is for Guise (h lists them). */
 int guise_vm_boot(struct guise_vm *vm, enum guise_end *end, struct guise_error *err);
 
 /* Host process id of a started guest, 0 when it does not run. */
@@ -166,8 +165,8 @@ struct guise_pull {
  * Stores whether it was there already (and left alone) when `present` is not NULL. */
 int guise_image_pull(const struct guise_pull *pull, bool *present, struct guise_error *err);
 
-/* Makes what a machine boots of an image: kernel, initial RAM disk, disk; pulls the image first if it is not there. Otherwise
- * as guise_image_pull(). */
+/* Makes what a machine boots of an image: kernel, initial RAM disk, disk; pulls the image first if it is not there.
+ * Otherwise as guise_image_pull(). */
 int guise_image_prepare(const struct guise_pull *pull, bool *present, struct guise_error *err);
 
 /* With what a machine boots of it, and the machine's disk. */

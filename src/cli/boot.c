@@ -89,8 +89,6 @@ static int start(struct guise_vm *vm)
 {
     struct guise_error err = {0};
     enum guise_end end;
-    if (guise_vm_set(vm, "monitor", "/proc/self/exe", &err))
-        return cli_fail(&err);
     if (isatty(STDIN_FILENO))
         fprintf(stderr, "guise: Ctrl-] q ends the machine, Ctrl-] h shows what else there is\n");
     if (guise_vm_boot(vm, &end, &err))

@@ -63,6 +63,16 @@ static inline bool host_sanitize_has_shadow(void)
 #endif
 }
 
+/* Does a sanitizer take a thread that was lost by fork() for alive, and die of the next one at its address? */
+static inline bool host_sanitize_keeps_lost_threads(void)
+{
+#ifdef HOST_TSAN
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* Frames of this stack are about to be left without a return. */
 static inline void host_sanitize_leave_frames(void)
 {

@@ -17,7 +17,7 @@ struct jit_probe {
 
 static bool is_pinned_get(const struct jit_assembler *as, ir_ref ref)
 {
-    return ref - (unsigned)IR_BASE < as->ir->machine->pin_count;
+    return ref - (unsigned)IR_BASE < as->pin_count;
 }
 
 static unsigned slot_of_get(ir_ref ref)
@@ -225,16 +225,20 @@ static void displace(struct jit_assembler *as, unsigned reg)
     hold(as, other, ref);
 }
 
-/* A pinned slot's value at the entry is in the pin all the way from there to its last use. */
-static void hold_pin(struct jit_assembler *as, unsigned slot)
+static __attribute__((noinline)) void take_pin(struct jit_assembler *as, unsigned pin, ir_ref get)
 {
-    unsigned pin = as->slot_pin[slot];
-    ir_ref get = (ir_ref)(IR_BASE + slot);
-    if (as->held[pin] == get)
-        return;
     if (as->held[pin])
         displace(as, pin);
     hold(as, pin, get);
+}
+
+/* A pinned slot's value at the entry is in the pin all the way from there to its last use. */
+static inline void hold_pin(struct jit_assembler *as, unsigned slot)
+{
+    unsigned pin = as->slot_pin[slot];
+    ir_ref get = (ir_ref)(IR_BASE + slot);
+    if (as->held[pin] != get)
+        take_pin(as, pin, get);
 }
 
 static void mark_busy(struct jit_assembler *as, unsigned reg)
@@ -254,9 +258,10 @@ unsigned jit_temp(struct jit_assembler *as, uint32_t allowed)
     return reg;
 }
 
-unsigned jit_def(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
+/* The result is not where the operation makes it, or has a spill slot too. */
+static __attribute__((noinline)) unsigned def_elsewhere(struct jit_assembler *as, struct ir_ins *ins,
+                                                        uint32_t allowed)
 {
-    struct ir_ins *ins = ir_at(as->ir, ref);
     unsigned home = ins->reg, reg = home, spill = ins->spill;
     if (home == JIT_NO_REG || !(JIT_REG(home) & allowed)) {
         if (home != JIT_NO_REG)
@@ -268,11 +273,20 @@ unsigned jit_def(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
         as->spills |= UINT64_C(1) << (spill - 1);
         ins->spill = 0;
     }
-    if (home != JIT_NO_REG) {
-        if (home != reg) {
-            as->target->move(as, home, reg);
-            as->busy &= ~JIT_REG(home);
-        }
+    if (home != JIT_NO_REG && home != reg) {
+        as->target->move(as, home, reg);
+        as->busy &= ~JIT_REG(home);
+    }
+    return reg;
+}
+
+unsigned jit_def(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
+{
+    struct ir_ins *ins = ir_at(as->ir, ref);
+    unsigned home = ins->reg, reg = home;
+    if (unlikely(home == JIT_NO_REG || !(JIT_REG(home) & allowed) || ins->spill))
+        reg = def_elsewhere(as, ins, allowed);
+    if (likely(home != JIT_NO_REG)) {
         release(as, home);
         if (as->wanted & JIT_REG(home))
             hold_pin(as, as->pin_slot[home] - 1u);
@@ -282,14 +296,18 @@ unsigned jit_def(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
     return reg;
 }
 
+static __attribute__((noinline)) unsigned use_copy(struct jit_assembler *as, unsigned from, int64_t constant,
+                                                   uint32_t allowed)
+{
+    unsigned copy = jit_temp(as, allowed);
+    put_off(as, copy, from, constant);
+    return copy;
+}
+
 unsigned jit_use(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
 {
-    unsigned reg;
-    if (ir_is_constant(ref)) {
-        reg = jit_temp(as, allowed);
-        put_off(as, reg, JIT_NO_REG, ir_constant_value(as->ir, ref));
-        return reg;
-    }
+    if (ir_is_constant(ref))
+        return use_copy(as, JIT_NO_REG, ir_constant_value(as->ir, ref), allowed);
     struct ir_ins *ins = ir_at(as->ir, ref);
     if (ins->reg == JIT_NO_REG) {
         if (is_pinned_get(as, ref))
@@ -297,13 +315,9 @@ unsigned jit_use(struct jit_assembler *as, ir_ref ref, uint32_t allowed)
         else
             hold(as, pick(as, allowed, hint_pin(as, ref)), ref);
     }
-    reg = ins->reg;
+    unsigned reg = ins->reg;
     mark_busy(as, reg);
-    if (JIT_REG(reg) & allowed)
-        return reg;
-    unsigned copy = jit_temp(as, allowed);
-    put_off(as, copy, reg, 0);
-    return copy;
+    return likely(JIT_REG(reg) & allowed) ? reg : use_copy(as, reg, 0, allowed);
 }
 
 bool jit_dies(struct jit_assembler *as, ir_ref ref)
@@ -431,7 +445,7 @@ static void settle_fault_slot(struct jit_assembler *as, unsigned slot)
     ir_ref value = as->value[slot];
     if (can_tell(as, value, depth))
         return;
-    if (slot < as->ir->machine->pin_count)
+    if (slot < as->pin_count)
         place(as, jit_raw(as, value), value);
     else
         as->in_memory[slot / 64] |= UINT64_C(1) << slot % 64;
@@ -516,7 +530,7 @@ static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
 {
     unsigned slot = ins->a;
     ir_ref before = ins->prev;
-    bool pinned = slot < as->ir->machine->pin_count;
+    bool pinned = slot < as->pin_count;
     as->written = 0;
     if (pinned)
         fill_set(as, slot, ins->b);
@@ -590,17 +604,9 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
 
 /* ---- The pass ---- */
 
-/* May a target compute the operation as part of its user? */
-static bool may_be_part(unsigned op)
-{
-    return op == IR_ADD || op == IR_SHL || op == IR_SEXT32 || op == IR_ZEXT32 || op == IR_CANON ||
-           op == IR_BOX || (op >= IR_EQ && op <= IR_GEU) || (op >= IR_FEQ && op <= IR_FLE);
-}
+static void want_operands_of(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth);
 
-/* Entry values that the operation reads, directly or through operands that are computed as part of it, get their pins
- * first: done later, it would take away a register that was already chosen. Where the pin holds the operation's own
- * result, jit_def() sees to it. */
-static void want_entries(struct jit_assembler *as, ir_ref user, ir_ref ref, unsigned depth)
+static inline void want_entry(struct jit_assembler *as, ir_ref user, ir_ref ref, unsigned depth)
 {
     if (ir_is_constant(ref))
         return;
@@ -612,27 +618,29 @@ static void want_entries(struct jit_assembler *as, ir_ref user, ir_ref ref, unsi
         return;
     }
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    if (ins->op != IR_PAIR) {
-        if (depth == 0 || !may_be_part(ins->op) || !jit_is_idle(as, ref))
-            return;
-        depth--;
-    }
+    if (ins->op == IR_PAIR)
+        want_operands_of(as, user, ins, depth);
+    else if (ir_ops[ins->op].flags & IR_PART && depth && jit_is_idle(as, ref))
+        want_operands_of(as, user, ins, depth - 1);
+}
+
+/* Entry values that the operation reads, directly or through operands that are computed as part of it, get their pins
+ * first: done later, it would take away a register that was already chosen. Where the pin holds the operation's own
+ * result, jit_def() sees to it. */
+static void want_operands_of(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth)
+{
     const struct ir_op_info *info = &ir_ops[ins->op];
     if (info->a == IR_KIND_R)
-        want_entries(as, user, ins->a, depth);
+        want_entry(as, user, ins->a, depth);
     if (info->b == IR_KIND_R || info->b == IR_KIND_P)
-        want_entries(as, user, ins->b, depth);
+        want_entry(as, user, ins->b, depth);
 }
 
 static void want_operands(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
-    const unsigned depth = 3;
-    const struct ir_op_info *info = &ir_ops[ins->op];
+    enum { DEPTH = 3 };
     as->wanted = as->written = 0;
-    if (info->a == IR_KIND_R)
-        want_entries(as, ref, ins->a, depth);
-    if (ins->b && (info->b == IR_KIND_R || info->b == IR_KIND_P))
-        want_entries(as, ref, ins->b, depth);
+    want_operands_of(as, ref, ins, DEPTH);
 }
 
 static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -647,7 +655,6 @@ static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
 static void assemble_ins(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    const uint8_t *end = as->hot + as->hot_exec;
     switch (ins->op) {
     case IR_NOP:
     case IR_PC:
@@ -668,10 +675,11 @@ static void assemble_ins(struct jit_assembler *as, ir_ref ref)
         return;
     const uint8_t *cold = as->cold;
     want_operands(as, ref, ins);
+    const uint8_t *end = as->hot;
     as->target->emit(as, ref);
-    if (as->probe && flags & IR_FAULT) {
+    if (unlikely(as->probe) && flags & IR_FAULT) {
         const uint8_t *pc = as->probe->fault->pc;
-        if ((pc >= as->hot + as->hot_exec && pc < end) ||
+        if ((pc >= as->hot + as->hot_exec && pc < end + as->hot_exec) ||
             (pc >= cold + as->cold_exec && pc < as->cold + as->cold_exec))
             found_fault(as, ref);
     }
@@ -693,8 +701,7 @@ static void begin_state(struct jit_assembler *as, struct ir *ir)
     as->away = ir->set[0] & as->pinned;
     as->free = as->target->registers & ~as->pins;
     memcpy(as->held, as->entry_held, sizeof(as->held));
-    for (unsigned slot = 0; slot < as->ir->machine->pin_count; slot++)
-        ir->ins[slot].reg = as->slot_pin[slot];
+    memcpy(ir->ins, as->entry_ins, ir->machine->pin_count * sizeof(ir->ins[0]));
     for (uint64_t set = as->away; set; set &= set - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(set);
         release(as, as->slot_pin[slot]);
@@ -723,9 +730,9 @@ static void begin(struct jit_assembler *as, struct ir *ir)
 static void assemble(struct jit_assembler *as, struct ir *ir)
 {
     begin(as, ir);
-    for (unsigned i = ir->count; i > as->ir->machine->pin_count; i--)
-        if (likely(as->left))
-            assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
+    unsigned first = ir->machine->pin_count;
+    for (unsigned i = ir->count; i > first && likely(as->left); i--)
+        assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
     if (unlikely(ir->loop)) {
         struct jit_steps steps;
         jit_way_in(as, &steps);

@@ -95,15 +95,16 @@ void jit_make_thunks(const struct jit_machine *machine, struct jit_modes modes, 
  * may be executing it. */
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target);
 
-/* From now on whoever comes to the unit's entry faults there: `buried` of the thunks is the way out then. Who is inside
- * goes on. `entry`: address for writing. */
-void jit_bury(uint8_t *entry);
+/* From now on whoever comes to the unit's entry, or to where it can be stopped, faults there: `buried` of the thunks
+ * is the way out then, or that of the stop. Who is inside goes on. `place`: address for writing. */
+void jit_bury(uint8_t *place);
 
-/* Is it such an entry? Either address. Async-signal-safe. */
-bool jit_is_buried(const uint8_t *entry);
+/* Is it such a place? Either address. Async-signal-safe. */
+bool jit_is_buried(const uint8_t *place);
 
 /* Is it an instruction that an atomic operation may come to again and again, while other threads change the word? Nothing is done
- * before it, so jit_recover() knows the state there. Async-signal-safe. */
-bool jit_is_retried(const uint8_t *pc);
+ * before it, so jit_recover() knows the state there. Returns the register that has the address, in paged memory the host's; or -1.
+ * Async-signal-safe. */
+int jit_is_retried(const uint8_t *pc);
 
 #endif

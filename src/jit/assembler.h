@@ -52,7 +52,8 @@ struct jit_assembler {
     ptrdiff_t hot_exec, cold_exec; /* what to add for the address of execution */
     unsigned left;                 /* bytes that may still be written */
     bool in_cold;
-    unsigned last_size; /* bytes of the latest instruction */
+    unsigned last_size;  /* bytes of the latest instruction */
+    uint8_t scratch[32]; /* where the target makes one of cold code */
 
     uint32_t free;    /* registers that hold nothing here */
     uint32_t busy;    /* of the operation under way */
@@ -80,10 +81,12 @@ struct jit_assembler {
     uint8_t slot_pin[IR_MAX_SLOTS];  /* register, or JIT_NO_REG */
 
     /* What is so where no slot is set: pinned slots hold their entry values, the others are in memory. */
+    unsigned pin_count;
     uint64_t pinned; /* slots, bits */
     uint32_t pins;   /* registers */
     ir_ref entry_held[JIT_REGS];
     ir_ref entry_value[IR_MAX_SLOTS];
+    struct ir_ins entry_ins[JIT_REGS]; /* the GETs of pinned slots, with their registers */
 
     struct jit_back back[JIT_MAX_BACK]; /* jumps to the LOOP */
     unsigned back_count;
@@ -112,39 +115,7 @@ struct jit_target {
 };
 extern const struct jit_target jit_target_host;
 
-/* An instruction's bytes, the lowest first: one to eight, and up to eight behind them. */
-struct jit_code {
-    uint64_t head, tail;
-    unsigned head_size, tail_size;
-};
-
-/* Appends an instruction: above what hot code there is, or behind the cold code. Eight bytes are written at a time, since copies of
- * known size are single stores; what is too much falls on memory that is still free. */
-static inline void jit_put(struct jit_assembler *as, const struct jit_code *code)
-{
-    unsigned size = code->head_size + code->tail_size, unused = 8 * (8 - code->head_size);
-    if (unlikely(size > as->left)) {
-        as->left = 0;
-        return;
-    }
-    as->left -= size;
-    as->last_size = size;
-    if (as->in_cold) {
-        memcpy(as->cold, &code->head, 8);
-        memcpy(as->cold + code->head_size, &code->tail, 8);
-        as->cold += size;
-        return;
-    }
-    if (code->tail_size) {
-        uint64_t tail = code->tail << 8 * (8 - code->tail_size);
-        memcpy(as->hot - 8, &tail, 8);
-    }
-    uint64_t head = code->head << unused;
-    memcpy(as->hot - code->tail_size - 8, &head, 8);
-    as->hot -= size;
-}
-
-/* The same for bytes in memory, as many as they are. */
+/* Appends bytes: above what hot code there is, or behind the cold code. */
 void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size);
 
 static inline const uint8_t *jit_here(const struct jit_assembler *as)

@@ -25,6 +25,9 @@
 #define NO_LINK      UINT32_MAX
 #define CHUNK_UNITS  (CHUNK_BYTES / 64)
 
+/* With fewer chunks none is lent: the others would be too few. */
+#define CHUNKS_TO_LEND 8u
+
 struct link {
     uint64_t pc;
     uint32_t field, stub;    /* offsets in the memory */
@@ -32,7 +35,7 @@ struct link {
     uint32_t next, previous; /* in the target's list */
 };
 
-enum chunk_state { CHUNK_FREE, CHUNK_FILLING, CHUNK_FULL, CHUNK_DYING };
+enum chunk_state { CHUNK_FREE, CHUNK_FILLING, CHUNK_LENT, CHUNK_FULL, CHUNK_DYING };
 
 /* Records of a chunk's units are cut from blocks: no header each, and all gone at once. */
 #define BLOCK_RECORDS ((size_t)64 << 10)
@@ -61,8 +64,8 @@ struct jit_cache {
     void *context;
     size_t chunk_bytes;
     unsigned chunk_count;
-    unsigned used; /* chunks from here on have never been filled: their memory is not touched */
-    int filling;   /* chunk, or -1 */
+    unsigned used;     /* chunks from here on have never been filled: their memory is not touched */
+    int filling, lent; /* chunks, or -1 */
     uint64_t next_age;
     struct jit_cache_stats stats;
     struct chunk chunks[];
@@ -170,13 +173,18 @@ static void links_add(struct jit_cache *cache, struct chunk *chunk, const struct
 
 /* ---- Chunks ---- */
 
-static void chunk_take(struct jit_cache *cache, struct chunk *chunk)
+static void chunk_take(struct jit_cache *cache, struct chunk *chunk, enum chunk_state state)
 {
-    chunk->state = CHUNK_FILLING;
+    chunk->state = state;
     chunk->age = cache->next_age++;
     chunk->cold = chunk_start(cache, chunk);
     chunk->hot = chunk->cold + cache->chunk_bytes;
-    cache->filling = (int)(chunk - cache->chunks);
+}
+
+static struct chunk *chunk_of(struct jit_cache *cache, const struct jit_room *room)
+{
+    size_t offset = (size_t)(room->cold - cache->memory.write) - SHARED_BYTES;
+    return &cache->chunks[offset / cache->chunk_bytes];
 }
 
 /* Forgets what was in the chunk. Nobody executes it any more. */
@@ -193,15 +201,21 @@ static void chunk_clear(struct jit_cache *cache, struct chunk *chunk)
     chunk->state = CHUNK_FREE;
 }
 
-static bool chunk_has_room(const struct chunk *chunk)
+static struct jit_room chunk_room(const struct jit_cache *cache, const struct chunk *chunk)
 {
-    return chunk->hot - chunk->cold >= (ptrdiff_t)JIT_UNIT_MAX &&
-           CHUNK_LINKS - chunk->link_count >= 2 * IR_MAX_EXITS && chunk->unit_count < CHUNK_UNITS;
+    return (struct jit_room){chunk->cold, chunk->hot, to_exec(cache)};
 }
 
-static struct chunk *chunk_filling(struct jit_cache *cache)
+bool jit_cache_has_room(const struct jit_room *room, unsigned first_site)
 {
-    return cache->filling < 0 ? NULL : &cache->chunks[cache->filling];
+    return room->hot - room->cold >= (ptrdiff_t)JIT_UNIT_MAX &&
+           first_site % CHUNK_LINKS + 2 * IR_MAX_EXITS < CHUNK_LINKS;
+}
+
+static bool chunk_has_room(const struct jit_cache *cache, const struct chunk *chunk)
+{
+    struct jit_room room = chunk_room(cache, chunk);
+    return jit_cache_has_room(&room, chunk->link_count) && chunk->unit_count < CHUNK_UNITS;
 }
 
 static struct chunk *find_free(struct jit_cache *cache)
@@ -212,23 +226,37 @@ static struct chunk *find_free(struct jit_cache *cache)
     return cache->used < cache->chunk_count ? &cache->chunks[cache->used++] : NULL;
 }
 
-bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site)
+/* Room in the chunk whose number is *current, or in another one, which becomes current. */
+static bool find_room(struct jit_cache *cache, int *current, enum chunk_state state, struct jit_room *room,
+                      unsigned *first_site)
 {
-    struct chunk *chunk = chunk_filling(cache);
-    if (chunk && !chunk_has_room(chunk)) {
+    struct chunk *chunk = *current < 0 ? NULL : &cache->chunks[*current];
+    if (chunk && !chunk_has_room(cache, chunk)) {
         chunk->state = CHUNK_FULL;
-        cache->filling = -1;
+        *current = -1;
         chunk = NULL;
     }
     if (!chunk) {
         chunk = find_free(cache);
         if (!chunk)
             return false;
-        chunk_take(cache, chunk);
+        chunk_take(cache, chunk, state);
+        *current = (int)(chunk - cache->chunks);
     }
-    *room = (struct jit_room){chunk->cold, chunk->hot, to_exec(cache)};
+    *room = chunk_room(cache, chunk);
     *first_site = first_number(cache, chunk) + chunk->link_count;
     return true;
+}
+
+bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site)
+{
+    return find_room(cache, &cache->filling, CHUNK_FILLING, room, first_site);
+}
+
+bool jit_cache_lend(struct jit_cache *cache, struct jit_room *room, unsigned *first_site)
+{
+    return cache->chunk_count >= CHUNKS_TO_LEND &&
+           find_room(cache, &cache->lent, CHUNK_LENT, room, first_site);
 }
 
 bool jit_cache_is_low(const struct jit_cache *cache)
@@ -291,9 +319,9 @@ static bool units_there(struct chunk *chunk)
     return chunk->units;
 }
 
-void *jit_cache_record(struct jit_cache *cache, size_t size)
+void *jit_cache_record(struct jit_cache *cache, const struct jit_room *room, size_t size)
 {
-    struct chunk *chunk = chunk_filling(cache);
+    struct chunk *chunk = chunk_of(cache, room);
     size = ALIGN_UP(size, sizeof(void *));
     if (size > chunk->records_left) {
         struct records *r = malloc(sizeof(*r));
@@ -313,8 +341,9 @@ void *jit_cache_record(struct jit_cache *cache, size_t size)
 bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct jit_room *room,
                    const struct jit_result *made, uint64_t pc)
 {
-    struct chunk *chunk = chunk_filling(cache);
-    if (!units_there(chunk) || !links_grow(chunk, made->site_count))
+    struct chunk *chunk = chunk_of(cache, room);
+    if (room->cold != chunk->cold || room->hot != chunk->hot || !units_there(chunk) ||
+        !links_grow(chunk, made->site_count))
         return false;
     *unit = (struct jit_unit){
         .pc = pc,
@@ -341,6 +370,8 @@ void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit)
 {
     unit->dead = true;
     jit_bury((uint8_t *)unit->entry - to_exec(cache));
+    if (unit->stop.at) /* who goes round in it comes to no link */
+        jit_bury((uint8_t *)unit->stop.at - to_exec(cache));
     while (unit->incoming != NO_LINK) {
         struct link *link = link_at(cache, unit->incoming);
         list_remove(cache, link);
@@ -416,7 +447,7 @@ int jit_cache_new(struct jit_cache **out, size_t size, const struct jit_cache_op
     cache->context = context;
     cache->chunk_bytes = chunk_bytes;
     cache->chunk_count = (unsigned)count;
-    cache->filling = -1;
+    cache->filling = cache->lent = -1;
     int r = jit_cache_map(cache, err);
     if (r)
         free(cache);
@@ -429,7 +460,7 @@ static void clear_all(struct jit_cache *cache)
 {
     for (unsigned i = 0; i < cache->used; i++)
         chunk_clear(cache, &cache->chunks[i]);
-    cache->filling = -1;
+    cache->filling = cache->lent = -1;
 }
 
 int jit_cache_map(struct jit_cache *cache, struct guise_error *err)

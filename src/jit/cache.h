@@ -7,6 +7,9 @@
  * another reason stays in its chunk until then: harts may be inside.
  *
  *   chunk:  FREE --> FILLING --> FULL --jit_cache_evict()--> DYING --jit_cache_reuse()--> FREE
+ *            └───> LENT ────┘
+ *
+ * One chunk can be lent to somebody who makes units there without the lock, and adds them later.
  *
  * Links are numbered chunk << 16 | index. A tied link is in the list of the unit that it leads to, so that the unit's
  * death finds it.
@@ -57,15 +60,24 @@ struct jit_room jit_cache_shared(const struct jit_cache *cache);
 /* Room for a unit of JIT_UNIT_MAX bytes, and its first link's number. False: no chunk is free. */
 bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site);
 
-/* Memory for the record of the unit that the latest room is for, aligned as a pointer; NULL when memory is short. It goes when
- * nobody is inside the units of the room's chunk any more, all of it at once. */
-void *jit_cache_record(struct jit_cache *cache, size_t size);
+/* The same in the chunk that is lent. Until its next call what is in this chunk behind the room is the caller's: it
+ * may make a unit there, another one in what that has left, with the links' numbers that follow, and so on while
+ * jit_cache_has_room(). All that were made before are added or forgotten. False: too few chunks are there or free. */
+bool jit_cache_lend(struct jit_cache *cache, struct jit_room *room, unsigned *first_site);
 
-/* The code that was made in the room becomes a unit, whose record holds *unit. False when memory is short. */
+/* Without the lock: is this room, whose unit's links begin with `first_site`, enough for a unit? */
+bool jit_cache_has_room(const struct jit_room *room, unsigned first_site);
+
+/* Memory for the record of a unit in the room, aligned as a pointer; NULL when memory is short. It goes when nobody
+ * is inside the units of the room's chunk any more, all of it at once. */
+void *jit_cache_record(struct jit_cache *cache, const struct jit_room *room, size_t size);
+
+/* The code that was made in the room becomes a unit, whose record holds *unit. False when memory is short, or when
+ * the room does not begin where the unit added before has ended. */
 bool jit_cache_add(struct jit_cache *cache, struct jit_unit *unit, const struct jit_room *room,
                    const struct jit_result *made, uint64_t pc);
 
-/* Harts inside go on until its next way out; nobody enters it again. */
+/* Harts inside go on until its next way out, or until they fault where it can be stopped; nobody enters it again. */
 void jit_cache_kill(struct jit_cache *cache, struct jit_unit *unit);
 
 /* Is the time come to evict: is the chunk that is being filled the last one? Not where there is no memory. */

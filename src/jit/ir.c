@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "jit/fold.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
     FAULT = IR_FAULT,
     LEAVE = IR_LEAVE,
     KEEP = IR_KEEP,
+    PART = IR_PART,
 };
 
 const struct ir_op_info ir_ops[IR_OP_COUNT] = {
@@ -26,15 +28,17 @@ const struct ir_op_info ir_ops[IR_OP_COUNT] = {
 #undef OP
 };
 
-/* Writes an instruction in one piece: field by field, the bit-fields cost more than all the rest. */
+/* Writes an instruction in two pieces: field by field, the bit-fields cost more than all the rest. */
 static inline ir_ref push(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref prev, ir_ref a, ir_ref b)
 {
-    assert(ir->count < IR_MAX_INS);
-    uint64_t word =
-        (uint64_t)op | (uint64_t)type << 8 | (uint64_t)prev << 16 | (uint64_t)a << 32 | (uint64_t)b << 48;
-    static_assert(sizeof(struct ir_ins) == sizeof(word), "an instruction is a word");
-    memcpy(&ir->ins[ir->count], &word, sizeof(word));
-    return (ir_ref)(IR_BASE + ir->count++);
+    const uint32_t halves[2] = {(uint32_t)op | (uint32_t)type << 8 | (uint32_t)prev << 16,
+                                (uint32_t)a | (uint32_t)b << 16};
+    unsigned index = ir->count;
+    assert(index < IR_MAX_INS);
+    static_assert(sizeof(struct ir_ins) == sizeof(halves), "an instruction is two words");
+    memcpy(&ir->ins[index], halves, sizeof(halves));
+    ir->count = index + 1;
+    return (ir_ref)(IR_BASE + index);
 }
 
 static ir_ref push_get(struct ir *ir, unsigned slot)
@@ -56,6 +60,20 @@ static ir_ref push_set(struct ir *ir, enum ir_type type, unsigned slot, ir_ref v
     return ir->slot[slot];
 }
 
+/* As push_get() of each: every unit begins so. */
+static void push_pinned(struct ir *ir, const struct ir_machine *machine)
+{
+    const struct ir_slot *slots = machine->slots;
+    unsigned count = machine->pin_count;
+    const uint32_t get = (uint32_t)IR_GET | (uint32_t)IR_NOWHERE << 16;
+    for (unsigned slot = 0; slot < count; slot++) {
+        const uint32_t halves[2] = {get | (uint32_t)slots[slot].type << 8, slot};
+        memcpy(&ir->ins[slot], halves, sizeof(halves));
+        ir->value[slot] = (ir_ref)(IR_BASE + slot);
+    }
+    ir->count = count;
+}
+
 /* The arrays of constants and instructions keep their old contents: nothing looks beyond the counts. */
 void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
 {
@@ -65,13 +83,21 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->count = ir->constant_count = ir->exit_count = 0;
     ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
-    ir->loop = false;
+    ir->marked = ir->loop = false;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
     memset(ir->value, 0, sizeof(ir->value));
     memset(ir->constant_hash, 0, sizeof(ir->constant_hash));
-    for (unsigned slot = 0; slot < machine->pin_count; slot++)
-        push_get(ir, slot);
+    push_pinned(ir, machine);
+}
+
+/* What precedes an instruction that may fault or leave: nobody asks for the pc of others. */
+static void push_mark(struct ir *ir)
+{
+    if (!ir->marked)
+        return;
+    ir->marked = false;
+    push(ir, IR_PC, IR_I64, IR_NOWHERE, (ir_ref)ir->mark, (ir_ref)(ir->mark >> 16));
 }
 
 bool ir_has_room(const struct ir *ir)
@@ -110,10 +136,13 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
         return push_set(ir, type, a, b);
     if (op == IR_LOOP)
         return push_loop(ir);
+    bool seen = ir_ops[op].flags & (IR_FAULT | IR_LEAVE);
+    if (seen)
+        push_mark(ir);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
     ir->alike[ref - IR_BASE] = ir->chain[op];
     ir->chain[op] = ref;
-    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE))
+    if (seen)
         ir->seen = ref;
     if (op == IR_GET)
         ir->value[a] = ref;
@@ -123,7 +152,16 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
     return ref;
 }
 
-ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+/* Appends what neither is seen nor changes slots. */
+static inline ir_ref append_plain(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
+    ir->alike[ref - IR_BASE] = ir->chain[op];
+    ir->chain[op] = ref;
+    return ref;
+}
+
+static inline ir_ref find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
     ir_ref oldest = a > b ? a : b;
     ir_ref ref = ir->chain[op];
@@ -136,17 +174,33 @@ ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     return 0;
 }
 
+ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    return find(ir, op, type, a, b);
+}
+
+static inline ir_ref find_or_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    ir_ref ref = find(ir, op, type, a, b);
+    return ref ? ref : append_plain(ir, op, type, a, b);
+}
+
+/* Half of all operations are addresses and other sums with a constant: nothing to fold. */
+static inline bool is_sum(const struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    return op == IR_ADD && type == IR_I64 && !ir_is_constant(a) && ir_is_constant(b) &&
+           ir_constant_value(ir, b);
+}
+
 ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
     /* A PAIR has no result, yet equal ones must be one so that their users can be equal. */
     bool shared = (ir_ops[op].flags & IR_PURE) || op == IR_PAIR;
-    if (!shared || ir->no_fold)
+    if (!shared || unlikely(ir->no_fold))
         return ir_append(ir, op, type, a, b);
     struct fold want = {ir, op, type, a, b};
-    ir_ref ref = fold(&want);
-    if (!ref)
-        ref = ir_find(ir, want.op, want.type, want.a, want.b);
-    return ref ? ref : ir_append(ir, want.op, want.type, want.a, want.b);
+    ir_ref ref = is_sum(ir, op, type, a, b) ? 0 : fold(&want);
+    return ref ? ref : find_or_append(ir, want.op, want.type, want.a, want.b);
 }
 
 ir_ref ir_get(struct ir *ir, unsigned slot)
@@ -173,10 +227,10 @@ static void drop_unseen(struct ir *ir, unsigned slot)
 /* The value wants to be made where the slot lives. The first slot wins: it is usually the only one. */
 static void hint_value(struct ir *ir, unsigned slot, ir_ref value)
 {
-    if (ir_is_constant(value))
+    const struct ir_slot *home = &ir->machine->slots[slot];
+    if (ir_is_constant(value) || !home->pin)
         return;
     struct ir_ins *ins = ir_at(ir, value);
-    const struct ir_slot *home = &ir->machine->slots[slot];
     unsigned wanted = home->type == IR_F64 ? IR_RESULT_F : IR_RESULT_I;
     if (!ins->hint && ins->op != IR_GET && ir_ops[ins->op].result == wanted)
         ins->hint = home->pin & 31u;
@@ -200,14 +254,8 @@ void ir_mark(struct ir *ir, uint64_t pc)
 {
     uint64_t distance = pc - ir->pc;
     assert((uint64_t)(int32_t)distance == distance);
-    ir_ref low = (ir_ref)distance, high = (ir_ref)(distance >> 16);
-    struct ir_ins *last = &ir->ins[ir->count - 1];
-    if (ir->count && last->op == IR_PC) {
-        last->a = low;
-        last->b = high;
-        return;
-    }
-    push(ir, IR_PC, IR_I64, IR_NOWHERE, low, high);
+    ir->mark = (uint32_t)distance;
+    ir->marked = true;
 }
 
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref)

@@ -33,7 +33,7 @@ enum ir_op {
 
 enum ir_result { IR_RESULT_N, IR_RESULT_I, IR_RESULT_F };
 enum ir_kind { IR_KIND_0, IR_KIND_R, IR_KIND_S, IR_KIND_C, IR_KIND_N, IR_KIND_P };
-enum ir_flag { IR_PURE = 1, IR_SWAP = 2, IR_FAULT = 4, IR_LEAVE = 8, IR_KEEP = 16 };
+enum ir_flag { IR_PURE = 1, IR_SWAP = 2, IR_FAULT = 4, IR_LEAVE = 8, IR_KEEP = 16, IR_PART = 32 };
 
 struct ir_op_info {
     const char *text;
@@ -110,6 +110,8 @@ struct ir {
     unsigned count, constant_count, exit_count;
     bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;               /* tests: make every instruction as it is asked for */
+    bool marked;                /* ir_mark(), and no PC says so yet */
+    uint32_t mark;              /* distance to the unit's pc */
     uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
     ir_ref chain[IR_OP_COUNT];  /* latest instruction of each op */
@@ -162,7 +164,7 @@ void ir_set(struct ir *ir, unsigned slot, ir_ref value);
 /* What follows belongs to the guest instruction at `pc`. */
 void ir_mark(struct ir *ir, uint64_t pc);
 
-/* The pc of the last mark at or before the instruction. */
+/* The pc that was marked for the instruction, which may fault or leave. */
 uint64_t ir_pc_of(const struct ir *ir, ir_ref ref);
 
 void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit);

@@ -20,6 +20,7 @@ static unsigned find_outer_pin(const struct jit_assembler *as, const struct ir_s
 
 void jit_set_layout(struct jit_assembler *as, const struct ir_machine *machine)
 {
+    as->pin_count = machine->pin_count;
     as->pinned = 0;
     as->pins = 0;
     memset(as->pin_slot, 0, sizeof(as->pin_slot));
@@ -36,6 +37,8 @@ void jit_set_layout(struct jit_assembler *as, const struct ir_machine *machine)
         as->pinned |= UINT64_C(1) << slot;
         as->pins |= JIT_REG(pin);
         as->entry_value[slot] = as->entry_held[pin] = (ir_ref)(IR_BASE + slot);
+        as->entry_ins[slot] = (struct ir_ins){
+            .op = IR_GET, .type = machine->slots[slot].type & 7u, .reg = (uint8_t)pin, .a = (ir_ref)slot};
     }
 }
 

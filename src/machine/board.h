@@ -1,8 +1,9 @@
 /* The board: harts, memory and devices of a "virt"-like RISC-V computer, and the wires between them.
  *
- * Threads: board_new() and board_free() while neither harts nor the event loop run; in between, each part as it says itself.
- * Lifetime: what the configuration names outlives the board. A board is made for one run of the machine: what starts anew is a new
- * board on the same consoles, disks and networks. */
+ * Threads: board_new() and board_free() while neither harts nor the event loop run; in between, each part as it says
+ * itself.
+ * Lifetime: what the configuration names outlives the board. A board is made for one run of the machine: what starts
+ * anew is a new board on the same consoles, disks and networks. */
 #ifndef MACHINE_BOARD_H
 #define MACHINE_BOARD_H
 

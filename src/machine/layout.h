@@ -1,5 +1,5 @@
-/* Where things are in a machine's address space, and which interrupts they have: as in QEMU's "virt" machine, so that what runs
- * on that one runs here.
+/* Where things are in a machine's address space, and which interrupts they have: as in QEMU's "virt" machine, so that
+ * what runs on that one runs here.
  *
  * Threads, lifetime: constants. */
 #ifndef MACHINE_LAYOUT_H

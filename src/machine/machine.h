@@ -1,5 +1,5 @@
-/* A machine: a board with something loaded into its memory, and its life. Each hart has a thread of its own; timers, consoles,
- * networks and disks are served by the event loop, on the thread that calls machine_run().
+/* A machine: a board with something loaded into its memory, and its life. Each hart has a thread of its own; timers,
+ * consoles, networks and disks are served by the event loop, on the thread that calls machine_run().
  *
  *   machine_run() ── event loop ── clock, backends ──> devices
  *     └─ hart 0 .. n: system_hart_run() ── exits ──> sbi_call(), sleep, machine_stop()

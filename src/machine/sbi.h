@@ -2,8 +2,8 @@
  *
  * Threads: a call is served on the thread of the hart that makes it, while the hart is outside of its engine.
  * Lifetime: none.
- * Source: RISC-V Supervisor Binary Interface Specification 2.0; the extensions BASE, TIME, IPI, RFENCE, HSM, SRST, PMU, DBCN and
- * SUSP. The legacy calls of version 0.1 are not there. */
+ * Source: RISC-V Supervisor Binary Interface Specification 2.0; the extensions BASE, TIME, IPI, RFENCE, HSM, SRST,
+ * PMU, DBCN and SUSP. The legacy calls of version 0.1 are not there. */
 #ifndef MACHINE_SBI_H
 #define MACHINE_SBI_H
 
@@ -47,8 +47,8 @@ const struct sbi_extension *sbi_find(uint64_t id);
 /* Serves the ECALL that the hart's engine came back with. */
 void sbi_call(struct machine_hart *hart);
 
-/* Harts as a mask and the number of its lowest bit name them; -1 as that number: all. Returns false when one of them is not
- * there. */
+/* Harts as a mask and the number of its lowest bit name them; -1 as that number: all. Returns false when one of them
+ * is not there. */
 bool sbi_harts(const struct machine *machine, uint64_t mask, uint64_t base, uint64_t *harts);
 
 #endif

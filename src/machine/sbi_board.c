@@ -41,6 +41,7 @@ enum {
     LCR_DLAB = 0x80,
     LSR_READY = 0x01,
     LSR_THRE = 0x20,
+    TURN = 4096, /* bytes of a call at most, which may do less than it is asked to */
 };
 
 static uint8_t uart_get(struct board *b, unsigned number)
@@ -82,7 +83,8 @@ static long console_write_bytes(struct sbi_call *call)
     const uint8_t *from = buffer(call, GMEM_READ);
     if (!from)
         return SBI_ERR_INVALID_PARAM;
-    while (call->value < call->argument[0] && put(call->hart->machine->board, from[call->value]))
+    while (call->value < MIN(call->argument[0], (uint64_t)TURN) &&
+           put(call->hart->machine->board, from[call->value]))
         call->value++;
     return SBI_SUCCESS;
 }
@@ -92,7 +94,8 @@ static long console_read_bytes(struct sbi_call *call)
     uint8_t *to = buffer(call, GMEM_WRITE);
     if (!to)
         return SBI_ERR_INVALID_PARAM;
-    while (call->value < call->argument[0] && get(call->hart->machine->board, &to[call->value]))
+    while (call->value < MIN(call->argument[0], (uint64_t)TURN) &&
+           get(call->hart->machine->board, &to[call->value]))
         call->value++;
     gmem_mark(&call->hart->machine->board->memory, call->argument[1], call->value);
     return SBI_SUCCESS;

@@ -1,4 +1,4 @@
-/* PMU: chapter 11. There are the hardware events that the counters know, no events of the firmware, and no snapshots. */
+/* PMU: chapter 11. There are the hardware events that the counters know, none of the firmware, and no snapshots. */
 #include "machine/sbi_pmu.h"
 
 #include "base/util.h"

@@ -1,4 +1,5 @@
-/* Performance counters of a hart, as the SBI's extension PMU numbers them: cycles, instructions, and the programmable ones.
+/* Performance counters of a hart, as the SBI's extension PMU numbers them: cycles, instructions, and the programmable
+ * ones.
  *
  * Threads: the hart's. Lifetime: embedded in its owner, zero at first. */
 #ifndef MACHINE_SBI_PMU_H

@@ -103,8 +103,8 @@ static void interrupt(struct tree *t, unsigned source)
 
 /* ---- Harts ---- */
 
-/* Extensions in the canonical order: what user code has (`bit`), or what the privileged architecture has (`feature`; 0 and no
- * bit: always). Single letters are apart. */
+/* Extensions in the canonical order: what user code has (`bit`), or what the privileged architecture has (`feature`;
+ * 0 and no bit: always). Single letters are apart. */
 static const struct extension {
     const char *name;
     uint64_t bit;

@@ -15,8 +15,8 @@ struct tree_chosen {
     uint64_t initrd, initrd_length; /* gpa and bytes; length 0: none */
 };
 
-/* Writes the tree to `to`, with room for `size` bytes in all, part of which is left free within the tree for firmware to add to
- * it. GUISE_E_CONFIG when it does not fit. */
+/* Writes the tree to `to`, with room for `size` bytes in all, part of which is left free within the tree for firmware
+ * to add to it. GUISE_E_CONFIG when it does not fit. */
 int tree_write(void *to, unsigned size, const struct board *board, const struct tree_chosen *chosen,
                struct guise_error *err);
 

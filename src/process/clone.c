@@ -440,6 +440,26 @@ static bool flags_ok(uint64_t flags)
     return (flags & CLONE_THREAD) || !(flags & CLONE_SIGHAND); /* of a process alone: see above */
 }
 
+static int64_t clone_one(struct thread *t, const struct request *r)
+{
+    if (r->flags & CLONE_THREAD)
+        return clone_thread(t, r);
+    return r->flags & CLONE_VM ? clone_sharing(t, r) : clone_fork(t, r);
+}
+
+/* The monitor's own thread counts for the limits that there are, and must not be the one too many. */
+static int64_t clone_or_make_room(struct thread *t, const struct request *r)
+{
+    int64_t result = clone_one(t, r);
+    if (result != -EAGAIN)
+        return result;
+    process_pause_own_thread(t->process);
+    result = clone_one(t, r);
+    if (result) /* a child made by fork() has paused nothing */
+        process_resume_own_thread(t->process);
+    return result;
+}
+
 static int64_t serve_clone(struct thread *t, const struct request *r)
 {
     int existing;
@@ -452,12 +472,8 @@ static int64_t serve_clone(struct thread *t, const struct request *r)
     int64_t result;
     if (atomic_load(&t->hart.pending))
         result = -HOST_ERESTART; /* a signal comes before the call: the child must not see it */
-    else if (r->flags & CLONE_THREAD)
-        result = clone_thread(t, r);
-    else if (r->flags & CLONE_VM)
-        result = clone_sharing(t, r);
     else
-        result = clone_fork(t, r);
+        result = clone_or_make_room(t, r);
     signal_set_mask(t, t->sigmask);
     return result;
 }

@@ -219,6 +219,19 @@ static int prepare(struct process *p, struct thread **thread, struct guise_error
     return 0;
 }
 
+/* What a vfork child shares with its parent is no thread of its own. */
+void process_pause_own_thread(const struct process *p)
+{
+    if (!p->vforked)
+        code_pause_thread(p->code);
+}
+
+void process_resume_own_thread(const struct process *p)
+{
+    if (!p->vforked)
+        code_resume_thread(p->code);
+}
+
 /* Undoes what a program that could not be loaded has left. */
 static void process_free(struct process *p, const struct process_config *config)
 {

@@ -159,6 +159,11 @@ struct thread {
 /* The thread that this host thread runs, for signal handlers; NULL in a thread of the monitor's own. */
 extern _Thread_local struct thread *current;
 
+/* Between these the process has no other host threads than the guest's: for what the host's kernel says of them, or
+ * does for a process of one thread alone. */
+void process_pause_own_thread(const struct process *p);
+void process_resume_own_thread(const struct process *p);
+
 /* Becomes the guest: loads config->program into this process and runs it. Returns only when it cannot be loaded. */
 int process_exec(const struct process_config *config, struct guise_error *err);
 

@@ -87,21 +87,36 @@ static bool stat_field(const struct process *p, unsigned field, uint64_t *value)
     }
 }
 
-static bool read_stat(int directory, const char *name, char *line, size_t size)
+static bool read_text(int directory, const char *name, char *text, size_t size)
 {
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, line, size - 1);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
     if (fd >= 0)
         close(fd);
-    line[MAX(length, 0)] = 0;
+    text[MAX(length, 0)] = 0;
     return length > 0;
+}
+
+/* Of this process, with the guest's threads alone. */
+static void read_own(const struct process *p, int directory, const char *name, char *text, size_t size)
+{
+    process_pause_own_thread(p);
+    read_text(directory, name, text, size);
+    process_resume_own_thread(p);
+}
+
+static void print_status(const struct process *p, int directory, const char *name, struct buf *out)
+{
+    char text[4096];
+    read_own(p, directory, name, text, sizeof(text));
+    buf_add(out, text, strlen(text));
 }
 
 /* The host's line with the guest's addresses. The second field is a name in parentheses that may hold anything. */
 static void print_stat(const struct process *p, int directory, const char *name, struct buf *out)
 {
     char line[2048];
-    read_stat(directory, name, line, sizeof(line));
+    read_own(p, directory, name, line, sizeof(line));
     char *rest = strrchr(line, ')'), *save;
     if (!rest)
         return;
@@ -183,6 +198,7 @@ static const struct entry {
     {"numa_maps", PLACE_PROCESS, print_maps},
     {"smaps", PLACE_PROCESS, print_maps},
     {"stat", PLACE_PROCESS, print_stat},
+    {"status", PLACE_PROCESS, print_status},
 };
 
 static const struct entry *entry_of(const char *path)
@@ -231,16 +247,19 @@ static bool is_in_proc(int fd)
     return !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-bool procfs_lists_own_fds(int fd)
+enum procfs_list procfs_lists(int fd)
 {
     char path[PATH_SIZE];
-    if (!is_in_proc(fd) || !path_of_fd(fd, path))
-        return false;
-    char *name = strrchr(path, '/');
-    if (!name || (strcmp(name, "/fd") && strcmp(name, "/fdinfo")))
-        return false;
+    enum procfs_list list = PROCFS_LISTS_NOTHING;
+    char *name = is_in_proc(fd) && path_of_fd(fd, path) ? strrchr(path, '/') : NULL;
+    if (name && (!strcmp(name, "/fd") || !strcmp(name, "/fdinfo")))
+        list = PROCFS_LISTS_FDS;
+    else if (name && !strcmp(name, "/task"))
+        list = PROCFS_LISTS_THREADS;
+    if (!list)
+        return list;
     *name = 0;
-    return process_of_path(path) == getpid();
+    return process_of_path(path) == getpid() ? list : PROCFS_LISTS_NOTHING;
 }
 
 static bool is_place(int directory, const struct entry *e)
@@ -309,7 +328,7 @@ static bool program_of(int directory, char target[PATH_SIZE])
 {
     char line[2048];
     uint64_t start_code = 0;
-    if (!read_stat(directory, "stat", line, sizeof(line)))
+    if (!read_text(directory, "stat", line, sizeof(line)))
         return false;
     const char *field = strrchr(line, ')');
     for (unsigned i = 2; field && i < 26; i++)

@@ -1,5 +1,5 @@
 /* The few files of /proc that would show the monitor instead of the guest: /proc/{self,PID,thread-self}/{exe,maps,smaps,
- * cmdline,auxv,environ,stat} of this process, /proc/cpuinfo, and /proc/PID/exe of other guests. */
+ * cmdline,auxv,environ,stat,status} of this process, /proc/cpuinfo, and /proc/PID/exe of other guests. */
 #ifndef PROCESS_PROCFS_H
 #define PROCESS_PROCFS_H
 
@@ -15,8 +15,9 @@ bool procfs_open(struct process *p, int dirfd, const char *path, int flags, int6
 bool procfs_readlink(struct process *p, int dirfd, const char *path, char *target, size_t size,
                      int64_t *result);
 
-/* Is it a directory of /proc that lists this process's descriptors? */
-bool procfs_lists_own_fds(int fd);
+/* What of this process a directory of /proc lists. */
+enum procfs_list { PROCFS_LISTS_NOTHING, PROCFS_LISTS_FDS, PROCFS_LISTS_THREADS };
+enum procfs_list procfs_lists(int fd);
 
 /* If `path` is such a link: stores the path to use instead when a file is opened, executed or looked at through it. */
 bool procfs_follow(struct process *p, int dirfd, const char *path, char target[PATH_SIZE]);

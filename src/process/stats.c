@@ -143,7 +143,11 @@ static void list_translator(const struct stats *s, struct rows *rows)
     add(rows, "links", "links", e->links);
     add(rows, "links tied", "links_tied", e->tied);
     add(rows, "ns/instruction", "compile_ns_per_instruction", e->insns ? e->compile_ns / e->insns : 0);
+    add(rows, "  median", "compile_ns_per_instruction_median", e->insn_ns);
     add_ns(rows, "compile time", "compile_ns", e->compile_ns);
+    add_ns(rows, "  by its thread", "compile_thread_ns", e->thread_ns);
+    add(rows, "  loops asked for", "loops_asked", e->asked);
+    add(rows, "  and dropped", "loops_dropped", e->dropped);
     add_ns(rows, "interpreting", "interpreter_ns", s->tier_ns[ENGINE_TIER_INTERPRETER]);
     add_ns(rows, "translated code", "translated_ns", s->tier_ns[ENGINE_TIER_TRANSLATED]);
     list_exits(s, rows);

@@ -201,11 +201,27 @@ static int64_t list_own_fds(struct thread *t, int fd, uint64_t gva, uint32_t siz
     return copy_to_guest(t, gva, entries, kept) ? -EFAULT : (int64_t)kept;
 }
 
+static int64_t list_directory(struct thread *t, int fd, uint64_t gva, uint32_t size)
+{
+    return host_call(t, SYS_getdents64, fd, guest_pointer(t, gva, size), size);
+}
+
+static int64_t list_threads(struct thread *t, int fd, uint64_t gva, uint32_t size)
+{
+    process_pause_own_thread(t->process);
+    int64_t result = list_directory(t, fd, gva, size);
+    process_resume_own_thread(t->process);
+    return result;
+}
+
 int64_t call_getdents64(struct thread *t, const struct sysargs *args)
 {
     int fd = (int)args->a[0];
     uint32_t size = (uint32_t)args->a[2];
-    if (procfs_lists_own_fds(fd))
-        return list_own_fds(t, fd, args->a[1], size);
-    return host_call(t, SYS_getdents64, fd, guest_pointer(t, args->a[1], size), size);
+    switch (procfs_lists(fd)) {
+    case PROCFS_LISTS_FDS: return list_own_fds(t, fd, args->a[1], size);
+    case PROCFS_LISTS_THREADS: return list_threads(t, fd, args->a[1], size);
+    case PROCFS_LISTS_NOTHING: break;
+    }
+    return list_directory(t, fd, args->a[1], size);
 }

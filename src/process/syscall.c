@@ -84,10 +84,20 @@ static int64_t pass(struct thread *t, const struct syscall_row *row, const struc
     return host_call(t, row->host, host.a[0], host.a[1], host.a[2], host.a[3], host.a[4], host.a[5]);
 }
 
+static int64_t serve_alone(struct thread *t, const struct syscall_row *row, const struct sysargs *args)
+{
+    process_pause_own_thread(t->process);
+    int64_t result = row->handler ? row->handler(t, args) : pass(t, row, args);
+    process_resume_own_thread(t->process);
+    return result;
+}
+
 static int64_t serve(struct thread *t, const struct syscall_row *row, const struct sysargs *args)
 {
     if (row->fds && unlikely(names_own_fd(t->process, row, args)))
         return -EBADF;
+    if (unlikely(row->restart == RESTART_NEVER_ALONE))
+        return serve_alone(t, row, args);
     if (row->handler)
         return row->handler(t, args);
     if (row->host >= 0)
@@ -117,7 +127,8 @@ static bool socket_waits_for_ever(int fd, int option)
 static bool begins_anew(const struct syscall_row *row, const struct sysargs *args)
 {
     switch ((enum restart)row->restart) {
-    case RESTART_NEVER: return false;
+    case RESTART_NEVER:
+    case RESTART_NEVER_ALONE: return false;
     case RESTART_ALWAYS: return true;
     case RESTART_RECEIVE: return socket_waits_for_ever((int)args->a[0], SO_RCVTIMEO);
     case RESTART_SEND: return socket_waits_for_ever((int)args->a[0], SO_SNDTIMEO);

@@ -19,6 +19,9 @@ enum restart {
     RESTART_RECEIVE, /* begun anew unless the socket has SO_RCVTIMEO */
     RESTART_SEND,    /* begun anew unless the socket has SO_SNDTIMEO */
     RESTART_FUTEX,   /* begun anew unless there is a timeout */
+    /* EINTR always; and while the call is made there are no other host threads than the guest's: the host's kernel
+     * wants it so, or the call changes what each thread has of its own. */
+    RESTART_NEVER_ALONE,
 };
 
 /* How --strace shows an argument. */

@@ -4,7 +4,8 @@
  *   boot_backends    event loop, signals, consoles, disks, network
  *   machine_new ─> machine_run ─> machine_free, again after each reboot
  *
- * Everything lives in one struct and is taken down in boot_release(), so that the terminal is itself again on every way out. */
+ * Everything lives in one struct and is taken down in boot_release(), so that the terminal is itself again on every
+ * way out. */
 #include "base/error.h"
 #include "base/util.h"
 #include "block/raw.h"
@@ -38,6 +39,7 @@ struct boot {
     struct list forwards;
     struct loop_source signals, timeout; /* `fd` 0: none */
     sigset_t before;
+    struct sigaction pipe_before;
 
     enum guise_end end; /* of MACHINE_STOPPED */
     bool reset_by_user;
@@ -111,11 +113,11 @@ static void unwatch(struct loop_source *source)
 
 static int watch_signals(struct boot *b, struct guise_error *err)
 {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
+        sigaddset(&set, ending[i]);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     return watch(b, &b->signals, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), on_signal, err);
 }
@@ -384,6 +386,8 @@ int guise_vm_boot(struct guise_vm *vm, enum guise_end *end, struct guise_error *
     if (vm->kind != GUISE_MACHINE)
         return error_set(err, GUISE_E_CONFIG, "this VM is no machine");
     pthread_sigmask(SIG_BLOCK, NULL, &b.before);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN},
+              &b.pipe_before); /* of consoles that nobody reads */
     configure(&b);
     int r = boot_files(&b, err);
     if (r == 0)
@@ -391,6 +395,7 @@ int guise_vm_boot(struct guise_vm *vm, enum guise_end *end, struct guise_error *
     while (r == 0 && again)
         r = run_once(&b, &again, err);
     boot_release(&b);
+    sigaction(SIGPIPE, &b.pipe_before, NULL);
     pthread_sigmask(SIG_SETMASK, &b.before, NULL);
     *end = b.end;
     return r;

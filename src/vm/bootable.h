@@ -2,7 +2,7 @@
  *
  *   <data>/images/debian/.trixie.boot/kernel   an Image
  *                                     initrd   modules for disks and ext4, and a script that mounts the root
- *                                     root     a file system with a copy of the root directory and what makes a system of it
+ *                                     root     a file system: the root directory and what makes a system of it
  *                                     disk     the machine's own copy of `root`, which stays; made at its first boot
  *
  * Threads: any. */

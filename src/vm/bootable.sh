@@ -1,5 +1,6 @@
 # Runs in a copy of an image's root, by Guise: makes a computer's system of it. Lines that begin with "P: " are phases.
-# In /boot/guise it leaves `kernel` and `initrd`.
+# In /boot/guise it leaves `kernel` and `initrd`. Here /proc, /sys, /dev and /etc/resolv.conf are the host's own: nothing may write to
+# them.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 umask 022
@@ -8,7 +9,7 @@ say() { echo "P: $*"; }
 say "reading the mirror's index"
 apt-get -qq update
 say "installing what a computer needs"
-apt-get -qq -y --no-install-recommends install systemd-sysv udev kmod login iproute2 iputils-ping procps
+apt-get -qq -y --no-install-recommends install systemd-sysv dbus udev kmod login iproute2 iputils-ping procps
 
 say "downloading the kernel"
 mkdir -p /boot/guise/tree/bin /boot/guise/tree/modules
@@ -80,9 +81,16 @@ Name=en* eth*
 DHCP=ipv4
 END
 systemctl -q enable systemd-networkd.service
-systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
+# What costs time at each start and does nothing in a machine like this.
+systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer modprobe@configfs.service modprobe@drm.service \
+    modprobe@efi_pstore.service modprobe@fuse.service sys-kernel-config.mount sys-fs-fuse-connections.mount \
+    sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount systemd-pcrextend.socket systemd-pcrlock.socket \
+    systemd-hibernate-clear.service
 passwd -q -d root
 echo guise >/etc/hostname
 echo "127.0.0.1 localhost guise" >/etc/hosts
 echo "/dev/vda / ext4 defaults 0 0" >/etc/fstab
-echo "nameserver 10.0.2.3" >/etc/resolv.conf
+
+# Nothing is to be brought up to date at the first start.
+journalctl --update-catalog
+touch /etc/.updated /var/.updated

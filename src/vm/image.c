@@ -304,13 +304,13 @@ int guise_image_remove(const char *name, struct guise_error *err)
     int lock = r == 0 ? image_lock(&paths, name, false, err) : -1;
     if (r == 0)
         r = lock < 0 ? lock : image_remove_tree(paths.work, err);
+    if (r == 0)
+        r = image_remove_boot(&paths, err);
     /* First out of sight, then away: an interrupted removal leaves no half image. */
     if (r == 0 && rename(paths.final, paths.work))
         r = error_set_errno(err, GUISE_E_IO, errno, "cannot remove %s", paths.final);
     if (r == 0)
         r = image_remove_tree(paths.work, err);
-    if (r == 0)
-        r = image_remove_boot(&paths, err);
     if (lock >= 0) {
         unlink(paths.log);
         unlink(paths.lock);

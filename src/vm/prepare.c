@@ -99,11 +99,14 @@ static int run_system(void *context, struct guise_error *err)
     return r;
 }
 
-/* Inside the user namespace: the files have the owners that the guest gave them. The file is sparse and read as zeroes. */
+/* Inside the user namespace: the files have the owners that the guest gave them. The name server is written here, where
+ * the copy's file is seen and not the host's. The new file is sparse and read as zeroes. */
 static int run_disk(void *context, struct guise_error *err)
 {
     static const char script[] = "mv tree/boot/guise/kernel tree/boot/guise/initrd .\n"
                                  "rmdir tree/boot/guise\n"
+                                 "rm -f tree/etc/resolv.conf\n"
+                                 "echo nameserver 10.0.2.3 >tree/etc/resolv.conf\n"
                                  "make() { mke2fs -q -F -t ext4 -L guise \"$@\" -d tree root \"$size\"; }\n"
                                  "size=$1\n"
                                  "make -E assume_storage_prezeroed=1 2>/dev/null || make\n"
@@ -112,11 +115,12 @@ static int run_disk(void *context, struct guise_error *err)
     return run_shell(job, script, "8G", err);
 }
 
-static int run_stage(struct job *job, const char *name, int (*run)(void *, struct guise_error *),
-                     struct guise_error *err)
+static int run_stage(struct job *job, const char *phase, const char *name,
+                     int (*run)(void *, struct guise_error *), struct guise_error *err)
 {
     const struct stage stage = {.run = run, .context = job, .line = take_line, .line_context = job};
     job->last[0] = '\0';
+    begin_phase(job, phase);
     int r = stage_run(&stage, err);
     if (r == GUISE_E_GUEST)
         r = error_set(err, r, "%s for %s failed: %s", name, job->name,
@@ -131,14 +135,12 @@ static int make(struct job *job, struct guise_error *err)
     int r = image_remove_tree(job->paths.boot_work, err); /* of one that was killed */
     if (r == 0 && mkdir(job->paths.boot_work, 0755))
         r = error_set_errno(err, GUISE_E_IO, errno, "cannot make %s", job->paths.boot_work);
-    begin_phase(job, "copying the root directory");
     if (r == 0)
-        r = run_stage(job, "the copy", run_copy, err);
+        r = run_stage(job, "copying the root directory", "the copy", run_copy, err);
     if (r == 0)
-        r = run_stage(job, "the system", run_system, err);
-    begin_phase(job, "making the disk");
+        r = run_stage(job, "starting in the copy", "the system", run_system, err);
     if (r == 0)
-        r = run_stage(job, "the disk", run_disk, err);
+        r = run_stage(job, "making the disk", "the disk", run_disk, err);
     if (r == 0 && rename(job->paths.boot_work, job->paths.boot))
         r = error_set_errno(err, GUISE_E_IO, errno, "cannot make %s", job->paths.boot);
     if (r)

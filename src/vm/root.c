@@ -24,11 +24,26 @@ struct shown {
     bool directory;
 };
 
-static const char *const usual[] = {"/proc", "/sys", "/dev", "/etc/resolv.conf"};
+#define RESOLV_CONF "/etc/resolv.conf"
+
+static const char *const usual[] = {"/proc", "/sys", "/dev", RESOLV_CONF};
 
 static int clone_tree(const char *path)
 {
     return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_TREE_RECURSIVE);
+}
+
+/* The host's file is for reading: what root in the guest configures is not the host's network. */
+static int clone_usual(const char *path)
+{
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+    int fd = clone_tree(path);
+    if (fd >= 0 && strcmp(path, RESOLV_CONF) == 0 &&
+        mount_setattr(fd, "", AT_EMPTY_PATH, &read_only, sizeof(read_only))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 static int shown_bind(struct shown *shown, const char *bind, struct guise_error *err)
@@ -128,7 +143,7 @@ static int enter(const struct root_spec *spec, struct shown *shown, size_t count
 {
     int r = 0;
     for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
-        shown[i] = (struct shown){.tree = clone_tree(usual[i]), .source = usual[i], .target = usual[i]};
+        shown[i] = (struct shown){.tree = clone_usual(usual[i]), .source = usual[i], .target = usual[i]};
     for (size_t i = ARRAY_SIZE(usual); i < count; i++) {
         r = shown_bind(&shown[i], spec->binds[i - ARRAY_SIZE(usual)], err);
         if (r)

@@ -162,14 +162,14 @@ struct property {
     const char *expected;                                 /* for the message when `check` says no */
 };
 
-#define COMMON_PROPERTIES                                                                                      \
-    {"engine", TEXT(engine), check_engine, "interp, jit or lockstep"}, {"cpu", TEXT(cpu), NULL, NULL},         \
-        {"stats", TEXT(stats), check_stats, "text or json"},                                                   \
-        {"engine-options", TEXT(engine_options), check_engine_options,                                         \
-         "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, hot:N, insns:N, " \
-         "cache:BYTES"},                                                                                       \
-    {                                                                                                          \
-        "dump", TEXT(dump), check_dump, "a list of guest, ir, host"                                            \
+#define COMMON_PROPERTIES                                                                              \
+    {"engine", TEXT(engine), check_engine, "interp, jit or lockstep"}, {"cpu", TEXT(cpu), NULL, NULL}, \
+        {"stats", TEXT(stats), check_stats, "text or json"},                                           \
+        {"engine-options", TEXT(engine_options), check_engine_options,                                 \
+         "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, hot:N, "  \
+         "threads:0|1|2, insns:N, cache:BYTES"},                                                       \
+    {                                                                                                  \
+        "dump", TEXT(dump), check_dump, "a list of guest, ir, host"                                    \
     }
 
 static const struct property process_properties[] = {
@@ -211,7 +211,6 @@ static const struct property machine_properties[] = {
     {"temporary", TEXT(temporary), check_on, "on or off"},
     {"timeout", TEXT(timeout), check_timeout, "a number of seconds"},
     {"dump-dtb", TEXT(dump_dtb), check_not_empty, "a file"},
-    {"monitor", TEXT(monitor), check_not_empty, "the path of the guise command"},
     COMMON_PROPERTIES,
     {0},
 };

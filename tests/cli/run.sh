@@ -281,6 +281,18 @@ int main(int argc, char **argv)
 }
 C
 cp cat root/bin
+# Opens for writing, and writes nothing.
+compile writable <<'C'
+#include <fcntl.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    puts(open(argv[1], O_WRONLY) >= 0 ? "writable" : "not writable");
+}
+C
+cp writable root/bin
+mkdir root/etc
+: >root/etc/resolv.conf
 
 roots() { # roots WHO COMMAND...: the prefix makes it run as WHO
     who=$1
@@ -296,6 +308,14 @@ roots() { # roots WHO COMMAND...: the prefix makes it run as WHO
     is "$who: /proc is there" cat "$out"
     try "$@" "$guise" run --root "$tmp/root" none
     is "$who: not found in the root" 127 "$status"
+    if [ -s /etc/resolv.conf ]; then
+        try "$@" "$guise" run --root "$tmp/root" cat /etc/resolv.conf
+        is "$who: the host's name servers are shown" "$(cat /etc/resolv.conf)" "$out"
+        try "$@" "$guise" run --root "$tmp/root" writable /etc/resolv.conf
+        is "$who: and nobody changes them" "not writable" "$out"
+    else
+        skip "$who: the host's name servers are shown" 'it has none'
+    fi
     if is_static; then
         try "$@" "$guise" run --root "$tmp/root" again 3 /bin/again
         is "$who: programs started inside the root" 'child done as 0' "$out"

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { ROUNDS = 6000, SHORT = 20 };
+enum { ROUNDS = 20000, SHORT = 20 };
 
 static const uint64_t doubles[] = {
     0,

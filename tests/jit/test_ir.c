@@ -164,18 +164,20 @@ static void test_marks(void **state)
     struct ir *ir = *state;
     assert_int_equal(ir_pc_of(ir, IR_BASE), 0x1000);
     ir_mark(ir, 0x1000);
-    ir_ref first = add(ir, ir_get(ir, A0), 1);
-    ir_mark(ir, 0x1002);
-    ir_mark(ir, 0x1006); /* the instruction between has left nothing */
-    ir_ref second = add(ir, first, 1);
+    ir_ref a0 = ir_get(ir, A0), first = load(ir, a0);
+    ir_mark(ir, 0x1002); /* the instructions between leave nothing that may fault */
+    add(ir, a0, 1);
+    ir_mark(ir, 0x1006);
+    ir_ref second = load(ir, a0), third = load(ir, a0);
     ir_mark(ir, UINT64_C(0x1000) - 0x12345);
-    ir_ref third = add(ir, second, 1);
+    ir_ref fourth = load(ir, add(ir, a0, 2));
     ir_mark(ir, UINT64_C(0x1000) + 0x7fffffff);
-    ir_ref fourth = add(ir, third, 1);
+    ir_branch(ir, a0, (struct ir_exit){.kind = IR_EXIT_GO});
     assert_int_equal(ir_pc_of(ir, first), 0x1000);
     assert_int_equal(ir_pc_of(ir, second), 0x1006);
-    assert_int_equal(ir_pc_of(ir, third), UINT64_C(0x1000) - 0x12345);
-    assert_int_equal(ir_pc_of(ir, fourth), UINT64_C(0x1000) + 0x7fffffff);
+    assert_int_equal(ir_pc_of(ir, third), 0x1006);
+    assert_int_equal(ir_pc_of(ir, fourth), UINT64_C(0x1000) - 0x12345);
+    assert_int_equal(ir_pc_of(ir, (ir_ref)(IR_BASE + ir->count - 1)), UINT64_C(0x1000) + 0x7fffffff);
     assert_int_equal(count_op(ir, IR_PC), 4);
 }
 

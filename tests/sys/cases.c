@@ -1,32 +1,13 @@
-#include "cases.h"
+#include "maker.h"
 
-#include "../diff/rng.h"
 #include "base/util.h"
 #include "cpu/riscv/sys_bits.h"
 
-enum { A0 = 10, A1 = 11 };
-
-struct maker {
-    struct rng rng;
-    const struct case_limits *limits;
-    struct sys_case *cases;
-    unsigned count;
-};
-
-static struct sys_case *add(struct maker *m, const struct sys_case *c)
+struct sys_case *add(struct maker *m, const struct sys_case *c)
 {
     m->cases[m->count] = *c;
     return &m->cases[m->count++];
 }
-
-static uint32_t encode(struct rv_insn insn)
-{
-    insn.row = insn.op;
-    return rv_encode(&insn);
-}
-
-#define INSN(name, ...) encode((struct rv_insn){.op = RV_##name, __VA_ARGS__})
-#define PICK(m, array)  ((array)[rng_below(&(m)->rng, ARRAY_SIZE(array))])
 
 static unsigned random_mode(struct maker *m)
 {
@@ -34,8 +15,7 @@ static unsigned random_mode(struct maker *m)
     return PICK(m, modes);
 }
 
-/* Set-up, in machine mode without tricks. */
-static void write_csr(struct maker *m, unsigned number, uint64_t value)
+void write_csr(struct maker *m, unsigned number, uint64_t value)
 {
     add(m, &(struct sys_case){.word = INSN(CSRRW, .rs1 = A0, .imm = (int)number),
                               .mode = PRIV_M,
@@ -43,7 +23,7 @@ static void write_csr(struct maker *m, unsigned number, uint64_t value)
                               .clear = MSTATUS_MPRV | MSTATUS_MIE});
 }
 
-static void write_memory(struct maker *m, uint64_t address, uint64_t value)
+void write_memory(struct maker *m, uint64_t address, uint64_t value)
 {
     add(m, &(struct sys_case){.word = INSN(SD, .rs1 = A1, .rs2 = A0),
                               .mode = PRIV_M,
@@ -481,10 +461,8 @@ unsigned cases_make(enum sys_profile profile, uint64_t seed, const struct case_l
                     struct sys_case cases[CASES_MAX])
 {
     static void (*const make[])(struct maker *) = {
-        [PROFILE_CSR] = make_csr,
-        [PROFILE_TIMER] = make_timer,
-        [PROFILE_PAGES] = make_pages,
-        [PROFILE_PMP] = make_pmp,
+        [PROFILE_CSR] = make_csr, [PROFILE_TIMER] = make_timer,     [PROFILE_PAGES] = make_pages,
+        [PROFILE_PMP] = make_pmp, [PROFILE_STREAMS] = make_streams,
     };
     struct maker m = {.rng = rng_make(seed, profile), .limits = limits, .cases = cases};
     make[profile](&m);

@@ -42,10 +42,11 @@ struct sys_record {
 };
 
 enum sys_profile {
-    PROFILE_CSR,   /* CSR instructions and privileged instructions, traps and interrupts */
-    PROFILE_TIMER, /* the same with stimecmp, and menvcfg.STCE always set */
-    PROFILE_PAGES, /* loads, stores and jumps through random page tables */
-    PROFILE_PMP,   /* loads, stores and jumps under random protection */
+    PROFILE_CSR,     /* CSR instructions and privileged instructions, traps and interrupts */
+    PROFILE_TIMER,   /* the same with stimecmp, and menvcfg.STCE always set */
+    PROFILE_PAGES,   /* loads, stores and jumps through random page tables */
+    PROFILE_PMP,     /* loads, stores and jumps under random protection */
+    PROFILE_STREAMS, /* pieces of code behind page tables, which change themselves, too */
     PROFILE_COUNT
 };
 

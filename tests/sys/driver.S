@@ -23,6 +23,7 @@ park:   bnez    t0, park
         li      s1, LOG
         lla     s2, machine_slot
         lla     s3, lower_slot
+        li      a2, 0                   # the one register that QEMU's reset leaves and nothing here sets
         call    fill_data
         li      t1, MTIMECMP            # no timer interrupt of machine mode
         li      t0, -1

@@ -24,7 +24,8 @@ int machine_init(struct machine *m, const struct sys_config *config, const struc
                  FILE *output);
 void machine_release(struct machine *m);
 
-/* Runs from the start of the RAM until the guest ends the machine: 0. A guest that does not is ended with the process. */
+/* Runs from the start of the RAM until the guest ends the machine: 0. A guest that does not is ended with the
+ * process. */
 int machine_run(struct machine *m);
 
 #endif

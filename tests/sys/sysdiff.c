@@ -1,11 +1,12 @@
 /* Both sides of a differential test of the privileged architecture.
  *
- *     sysdiff make PROFILE SEED >CASES     csr, timer, pages or pmp
+ *     sysdiff make PROFILE SEED >CASES     csr, timer, pages, pmp or streams
  *     sysdiff run IMAGE >RECORDS           what Guise makes of driver and cases
  *     sysdiff compare CASES OURS THEIRS    says where two runs differ; status 1 when they do
  *
- * Options come first: `--without FEATURE`, `--engine NAME` and `--engine-options LIST` (run), `--avoid NAME[=MASK]` (make: no such instruction or CSR, or bits of
- * it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that do not count). */
+ * Options come first: `--without FEATURE`, `--engine NAME` and `--engine-options LIST` (run), `--avoid NAME[=MASK]` (make:
+ * no such instruction or CSR, or bits of it; "zero": values), `--hidden FIELD=MASK` (compare: bits of a record's field that
+ * do not count). */
 #include "base/util.h"
 #include "cases.h"
 #include "isa/riscv/isa.h"
@@ -18,7 +19,7 @@
 
 enum { MAX_REPORTS = 1000 };
 
-static const char *const profiles[PROFILE_COUNT] = {"csr", "timer", "pages", "pmp"};
+static const char *const profiles[PROFILE_COUNT] = {"csr", "timer", "pages", "pmp", "streams"};
 
 #define FIELD_NAME(name) #name,
 static const char *const fields[RECORD_COUNT] = {RECORD_FIELDS(FIELD_NAME)};

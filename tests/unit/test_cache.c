@@ -55,29 +55,42 @@ static void start(struct fixture *f, size_t size)
     assert_int_equal(jit_cache_new(&f->cache, size, &ops, f, NULL), 0);
 }
 
-/* A unit of `size` bytes of hot code that returns `value` or, with a link, follows it; NULL: no room. */
-static struct jit_unit *add(struct fixture *f, uint64_t pc, int value, bool link, size_t size)
+/* Makes a unit of `size` bytes of hot code that returns `value` or, with a link, follows it. */
+static struct jit_result make(const struct jit_room *room, unsigned first, struct jit_site *site, uint64_t pc,
+                              int value, bool link, size_t size)
 {
-    struct jit_room room;
-    unsigned first;
-    if (!jit_cache_room(f->cache, &room, &first))
-        return NULL;
-    uint8_t *entry = room.hot - size, *stub = room.cold;
+    uint8_t *entry = room->hot - size, *stub = room->cold;
     *put_value(stub, STUB | (int)first) = 0xc3;
     uint8_t *at = put_value(entry, value);
     *at = link ? 0xe9 : 0xc3;
-    const struct jit_site site = {
-        .field = at + 1 + room.to_exec, .stub = stub + room.to_exec, .pc = pc + 1000};
-    jit_patch(at + 1, room.to_exec, site.stub);
-    const struct jit_result made = {
-        .room = {room.cold + COLD_BYTES, entry, room.to_exec},
-        .entry = entry + room.to_exec,
+    *site = (struct jit_site){.field = at + 1 + room->to_exec, .stub = stub + room->to_exec, .pc = pc + 1000};
+    jit_patch(at + 1, room->to_exec, site->stub);
+    return (struct jit_result){
+        .room = {room->cold + COLD_BYTES, entry, room->to_exec},
+        .entry = entry + room->to_exec,
         .site_count = link,
-        .sites = &site,
+        .sites = site,
     };
-    struct jit_unit *unit = jit_cache_record(f->cache, sizeof(*unit) + pc % 100);
+}
+
+static struct jit_unit *record(struct fixture *f, const struct jit_room *room, uint64_t pc)
+{
+    struct jit_unit *unit = jit_cache_record(f->cache, room, sizeof(*unit) + pc % 100);
     assert_non_null(unit);
     memset(unit, 0xaa, sizeof(*unit) + pc % 100);
+    return unit;
+}
+
+/* NULL: no room. */
+static struct jit_unit *add(struct fixture *f, uint64_t pc, int value, bool link, size_t size)
+{
+    struct jit_room room;
+    struct jit_site site;
+    unsigned first;
+    if (!jit_cache_room(f->cache, &room, &first))
+        return NULL;
+    struct jit_result made = make(&room, first, &site, pc, value, link, size);
+    struct jit_unit *unit = record(f, &room, pc);
     assert_true(jit_cache_add(f->cache, unit, &room, &made, pc));
     assert_int_equal(unit->first_site, first);
     return unit;
@@ -245,13 +258,107 @@ static void links_fill_a_chunk(void **state)
     jit_cache_free(f.cache);
 }
 
+/* Units are made one after the other in a chunk that is lent, while others are made and added elsewhere, and added
+ * later. */
+static void lent_chunk_is_filled_apart(void **state)
+{
+    enum { COUNT = 5 };
+    (void)state;
+    struct fixture f;
+    struct jit_room room, at[COUNT];
+    struct jit_site sites[COUNT];
+    struct jit_result made[COUNT];
+    struct jit_unit *units[COUNT];
+    unsigned first;
+    start(&f, 0);
+    assert_true(jit_cache_lend(f.cache, &room, &first));
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_true(jit_cache_has_room(&room, first + i));
+        at[i] = room;
+        made[i] = make(&room, first + i, &sites[i], i, (int)i, true, HOT_BYTES);
+        room = made[i].room;
+        assert_non_null(add(&f, 50 + i, 0, true, HOT_BYTES));
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        units[i] = record(&f, &at[i], i);
+        assert_true(jit_cache_add(f.cache, units[i], &at[i], &made[i], i));
+        assert_int_equal(units[i]->first_site, first + i);
+        assert_ptr_equal(jit_cache_locate(f.cache, units[i]->entry), units[i]);
+        assert_int_equal(call(units[i]), STUB | (int)(first + i));
+    }
+    jit_cache_tie(f.cache, units[0]->first_site, units[COUNT - 1]);
+    assert_int_equal(call(units[0]), STUB | (int)(first + COUNT - 1));
+    jit_cache_free(f.cache);
+}
+
+/* One that was made behind a unit that was not added cannot be added either; the chunk goes on where the last one
+ * was. */
+static void forgotten_unit_takes_those_behind_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct jit_room room, again;
+    struct jit_site sites[2];
+    unsigned first, first_again;
+    start(&f, 0);
+    assert_true(jit_cache_lend(f.cache, &room, &first));
+    struct jit_result forgotten = make(&room, first, &sites[0], 1, 1, true, HOT_BYTES);
+    struct jit_result behind = make(&forgotten.room, first + 1, &sites[1], 2, 2, true, HOT_BYTES);
+    assert_false(jit_cache_add(f.cache, record(&f, &forgotten.room, 2), &forgotten.room, &behind, 2));
+    assert_true(jit_cache_lend(f.cache, &again, &first_again));
+    assert_ptr_equal(again.hot, room.hot);
+    assert_int_equal(first_again, first);
+    jit_cache_free(f.cache);
+}
+
+static void small_cache_lends_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct jit_room room;
+    unsigned first;
+    start(&f, (size_t)512 << 10);
+    assert_false(jit_cache_lend(f.cache, &room, &first));
+    jit_cache_free(f.cache);
+}
+
+/* What is lent is not evicted; when it is full, it is as any other chunk. */
+static void lent_chunk_becomes_full(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct jit_room room;
+    struct jit_site site;
+    unsigned first, chunk, count = 0;
+    start(&f, (size_t)8 << 20);
+    assert_true(jit_cache_lend(f.cache, &room, &first));
+    chunk = first >> 16;
+    assert_int_equal(jit_cache_evict(f.cache), -1);
+    while (first >> 16 == chunk) {
+        struct jit_result made = make(&room, first, &site, count, 0, true, 40000);
+        assert_true(jit_cache_add(f.cache, record(&f, &room, count), &room, &made, count));
+        count++;
+        assert_true(jit_cache_lend(f.cache, &room, &first));
+    }
+    assert_int_equal(jit_cache_evict(f.cache), (int)chunk);
+    assert_int_equal(f.evicted, count);
+    jit_cache_free(f.cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(links_are_tied_and_untied), cmocka_unit_test(link_can_change_its_end),
-        cmocka_unit_test(addresses_lead_to_units),   cmocka_unit_test(oldest_chunk_dies),
-        cmocka_unit_test(single_chunk_is_flushed),   cmocka_unit_test(links_fill_a_chunk),
+        cmocka_unit_test(links_are_tied_and_untied),
+        cmocka_unit_test(link_can_change_its_end),
+        cmocka_unit_test(addresses_lead_to_units),
+        cmocka_unit_test(oldest_chunk_dies),
+        cmocka_unit_test(single_chunk_is_flushed),
+        cmocka_unit_test(links_fill_a_chunk),
         cmocka_unit_test(child_evicts_nothing),
+        cmocka_unit_test(lent_chunk_is_filled_apart),
+        cmocka_unit_test(forgotten_unit_takes_those_behind_it),
+        cmocka_unit_test(small_cache_lends_nothing),
+        cmocka_unit_test(lent_chunk_becomes_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,101 +31,84 @@ static const struct idiom idioms[] = {
     /* clang-format off */
     {"a word sum and its use as an index",
      {OP2(ADDW, A5, A5, A4), OPI(SLLI, A5, A5, 3), OP2(ADD, A5, A0, A5), OPI(LD, A5, A5, 16), ECALL},
-     "pc 0x1000\n"
-     "v1 i32 add a4, a5\n"
-     "v2 i64 sext32 v1 for a5\n"
+     "v0 i32 add a4, a5\n"
+     "v1 i64 sext32 v0 for a5\n"
      "nop\n"
-     "pc 0x1004\n"
-     "v5 i64 shl v2, 3 for a5\n"
+     "v3 i64 shl v1, 3 for a5\n"
      "nop\n"
-     "pc 0x1008\n"
-     "v8 i64 add v5, a0 for a5\n"
-     "set a5, v8\n"
+     "v5 i64 add v3, a0 for a5\n"
+     "set a5, v5\n"
+     "v7 i64 add v5, 16\n"
      "pc 0x100c\n"
-     "v11 i64 add v8, 16\n"
-     "v12 i64 ld64 v11 for a5\n"
-     "set a5, v12\n"
+     "v9 i64 ld64 v7 for a5\n"
+     "set a5, v9\n"
      "pc 0x1010\n"
      "exit -> stop 0 0x1010\n"},
     {"a constant of two parts",
      {LUI(A0, 0x12345000), OPI(ADDIW, A0, A0, 0x678), AUIPC(A1, 0x1000), ADDI(A1, A1, -8), ECALL},
-     "pc 0x1000\n"
      "nop\n"
-     "pc 0x1004\n"
      "set a0, 0x12345678\n"
-     "pc 0x1008\n"
      "nop\n"
-     "pc 0x100c\n"
      "set a1, 8192\n"
      "pc 0x1010\n"
      "exit -> stop 0 0x1010\n"},
     {"zero extension by two shifts",
      {OPI(SLLI, A5, A4, 32), OPI(SRLI, A5, A5, 32), ECALL},
-     "pc 0x1000\n"
-     "v1 i64 shl a4, 32 for a5\n"
+     "v0 i64 shl a4, 32 for a5\n"
      "nop\n"
-     "pc 0x1004\n"
-     "v4 i64 zext32 a4 for a5\n"
-     "set a5, v4\n"
+     "v2 i64 zext32 a4 for a5\n"
+     "set a5, v2\n"
      "pc 0x1008\n"
      "exit -> stop 0 0x1008\n"},
     {"x0",
      {ADDI(0, A0, 1), OP2(ADD, A0, 0, 0), OPI(LB, 0, A1, 0), ECALL},
-     "pc 0x1000\n"
-     "v1 i64 add a0, 1\n"
-     "pc 0x1004\n"
+     "v0 i64 add a0, 1\n"
      "set a0, 0\n"
      "pc 0x1008\n"
-     "v5 i64 lds8 a1\n"
+     "v3 i64 lds8 a1\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"registers in memory",
      {ADDI(S3, T0, 1), OP2(ADD, T0, S3, S3), ECALL},
-     "pc 0x1000\n"
-     "v1 i64 get t0\n"
-     "v2 i64 add v1, 1\n"
-     "set s3, v2\n"
-     "pc 0x1004\n"
-     "v5 i64 add v2, v2\n"
-     "set t0, v5\n"
+     "v0 i64 get t0\n"
+     "v1 i64 add v0, 1\n"
+     "set s3, v1\n"
+     "v3 i64 add v1, v1\n"
+     "set t0, v3\n"
      "pc 0x1008\n"
      "exit -> stop 0 0x1008\n"},
     {"a loop",
      {ADDI(A5, A5, -1), BNE(A5, 0, -4), ECALL},
-     "pc 0x1000\n"
-     "v1 i64 add a5, -1 for a5\n"
-     "set a5, v1\n"
+     "v0 i64 add a5, -1 for a5\n"
+     "set a5, v0\n"
+     "v2 i64 ne v0, 0\n"
      "pc 0x1004\n"
-     "v4 i64 ne v1, 0\n"
-     "br v4 -> go 0x1000\n"
+     "br v2 -> go 0x1000\n"
      "exit -> go 0x1008\n"},
     {"branches back and forward",
      {BEQ(A0, A1, 8), BLT(A0, A1, -16), ECALL},
+     "v0 i64 eq a1, a0\n"
      "pc 0x1000\n"
-     "v1 i64 eq a1, a0\n"
-     "br v1 -> go 0x1008\n"
+     "br v0 -> go 0x1008\n"
+     "v3 i64 lt a0, a1\n"
      "pc 0x1004\n"
-     "v4 i64 lt a0, a1\n"
-     "br v4 -> go 0xff4\n"
+     "br v3 -> go 0xff4\n"
      "exit -> go 0x1008\n"},
     {"a jump within the unit",
      {JAL(0, 8), EBREAK, ADDI(A0, A0, 1), ECALL},
-     "pc 0x1008\n"
-     "v1 i64 add a0, 1 for a0\n"
-     "set a0, v1\n"
+     "v0 i64 add a0, 1 for a0\n"
+     "set a0, v0\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"a jump back inside the unit: what leads on from there need not look",
      {JAL(0, 8), BEQ(A0, A1, 12), JAL(0, -4), EBREAK},
+     "v0 i64 eq a1, a0\n"
      "pc 0x1004\n"
-     "v1 i64 eq a1, a0\n"
-     "br v1 -> go 0x1010\n"
+     "br v0 -> go 0x1010\n"
      "exit -> go 0x1008\n"},
     {"jumps to known places, near and too far for the unit",
      {AUIPC(T1, 0), JALR(0, T1, 12), EBREAK, LUI(T1, 0x60000000), JALR(0, T1, 0)},
-     "pc 0x1000\n"
      "nop\n"
-     "pc 0x100c\n"
      "set t1, 0x60000000\n"
      "pc 0x1010\n"
      "exit -> go 0x60000000\n"},
@@ -135,47 +118,44 @@ static const struct idiom idioms[] = {
      "exit -> go 0x1000\n"},
     {"a call",
      {ADDI(SP, SP, -16), JAL(RA, 0x100)},
-     "pc 0x1000\n"
-     "v1 i64 add sp, -16 for sp\n"
-     "set sp, v1\n"
-     "pc 0x1004\n"
+     "v0 i64 add sp, -16 for sp\n"
+     "set sp, v0\n"
      "set ra, 4104\n"
+     "pc 0x1004\n"
      "exit -> call 0x1104 return 0x1008 check ra\n"},
     {"a far call",
      {AUIPC(RA, 0x10000), JALR(RA, RA, 4)},
-     "pc 0x1000\n"
      "nop\n"
-     "pc 0x1004\n"
      "set ra, 4104\n"
+     "pc 0x1004\n"
      "exit -> call 0x11004 return 0x1008 check ra\n"},
     {"a return",
      {ADDI(SP, SP, 16), JALR(0, RA, 0)},
-     "pc 0x1000\n"
-     "v1 i64 add sp, 16 for sp\n"
-     "set sp, v1\n"
+     "v0 i64 add sp, 16 for sp\n"
+     "set sp, v0\n"
      "pc 0x1004\n"
      "exit ra -> return check ra\n"},
     {"an indirect call through ra",
      {JALR(RA, RA, 8)},
-     "pc 0x1000\n"
-     "v1 i64 add ra, 8\n"
+     "v0 i64 add ra, 8\n"
      "set ra, 4100\n"
-     "exit v1 -> indirect-call return 0x1004 check ra\n"},
+     "pc 0x1000\n"
+     "exit v0 -> indirect-call return 0x1004 check ra\n"},
     {"a tail call",
      {JALR(0, A5, 0)},
      "pc 0x1000\n"
      "exit a5 -> indirect\n"},
     {"another link register",
      {JALR(T0, T1, 0)},
-     "pc 0x1000\n"
-     "v1 i64 get t1\n"
+     "v0 i64 get t1\n"
      "set t0, 4100\n"
-     "exit v1 -> indirect\n"},
+     "pc 0x1000\n"
+     "exit v0 -> indirect\n"},
     {"an atomic",
      {INSN(AMOADD_W, .rd = A0, .rs1 = A1, .rs2 = A2), ECALL},
+     "v0 i64 and a1, 3\n"
      "pc 0x1000\n"
-     "v1 i64 and a1, 3\n"
-     "br v1 -> stop 4 0x1000\n"
+     "br v0 -> stop 4 0x1000\n"
      "v3 i32 aadd a1, a2\n"
      "v4 i64 sext32 v3 for a0\n"
      "set a0, v4\n"
@@ -183,16 +163,16 @@ static const struct idiom idioms[] = {
      "exit -> stop 0 0x1004\n"},
     {"load reserved, store conditional",
      {INSN(LR_W, .rd = A5, .rs1 = A0), INSN(SC_W, .rd = A4, .rs1 = A0, .rs2 = A1), ECALL},
+     "v0 i64 and a0, 3\n"
      "pc 0x1000\n"
-     "v1 i64 and a0, 3\n"
-     "br v1 -> stop 4 0x1000\n"
+     "br v0 -> stop 4 0x1000\n"
      "v3 i64 ldu32 a0\n"
      "set reserve_address, a0\n"
      "set reserve_value, v3\n"
      "v6 i64 sext32 v3 for a5\n"
      "set a5, v6\n"
      "pc 0x1004\n"
-     "br v1 -> stop 4 0x1004\n"
+     "br v0 -> stop 4 0x1004\n"
      "v10 pair v3, a1\n"
      "v11 i32 acas a0, v10\n"
      "set reserve_address, -1\n"
@@ -202,35 +182,30 @@ static const struct idiom idioms[] = {
      "exit -> stop 0 0x1008\n"},
     {"fences",
      {INSN(FENCE, .aux = 0x33), INSN(FENCE, .aux = 0x23), INSN(FENCE, .aux = 0x11), ECALL},
-     "pc 0x1000\n"
      "fence\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"minimum",
      {OP2(MIN, A0, A1, A2), OP2(CZERO_EQZ, A3, A4, A5), ECALL},
-     "pc 0x1000\n"
-     "v1 i64 lt a1, a2\n"
-     "v2 pair a1, a2\n"
-     "v3 i64 select v1, v2 for a0\n"
-     "set a0, v3\n"
-     "pc 0x1004\n"
-     "v6 pair a4, 0\n"
-     "v7 i64 select a5, v6 for a3\n"
-     "set a3, v7\n"
+     "v0 i64 lt a1, a2\n"
+     "v1 pair a1, a2\n"
+     "v2 i64 select v0, v1 for a0\n"
+     "set a0, v2\n"
+     "v4 pair a4, 0\n"
+     "v5 i64 select a5, v4 for a3\n"
+     "set a3, v5\n"
      "pc 0x1008\n"
      "exit -> stop 0 0x1008\n"},
     {"double precision: canonical where it is seen",
      {FP2(FMUL_D, FA5, FA5, FA4), FP2(FADD_D, FA0, FA0, FA5), INSN(FSD, .rs1 = A0, .rs2 = FA0), ECALL},
-     "pc 0x1000\n"
-     "v1 f64 fmul fa4, fa5\n"
-     "v2 f64 canon v1 for fa5\n"
-     "set fa5, v2\n"
-     "pc 0x1004\n"
-     "v5 f64 fadd v2, fa0\n"
-     "v6 f64 canon v5 for fa0\n"
-     "set fa0, v6\n"
+     "v0 f64 fmul fa4, fa5\n"
+     "v1 f64 canon v0 for fa5\n"
+     "set fa5, v1\n"
+     "v3 f64 fadd v1, fa0\n"
+     "v4 f64 canon v3 for fa0\n"
+     "set fa0, v4\n"
      "pc 0x1008\n"
-     "f64 stf a0, v6\n"
+     "f64 stf a0, v4\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"single precision: what is loaded or made is boxed, what comes in is checked once",
@@ -239,38 +214,34 @@ static const struct idiom idioms[] = {
      "v1 f32 ldf a0\n"
      "v2 f32 box v1 for fa4\n"
      "set fa4, v2\n"
+     "v4 f32 unboxed fa5\n"
      "pc 0x1004\n"
-     "v5 f32 unboxed fa5\n"
-     "br v5 -> stop 4 0x1004\n"
+     "br v4 -> stop 4 0x1004\n"
      "v7 f32 fadd v2, fa5\n"
      "v8 f32 canon v7 for fa4\n"
      "nop\n"
-     "pc 0x1008\n"
-     "v11 f32 fmul v8, fa5\n"
-     "v12 f32 canon v11 for fa4\n"
-     "set fa4, v12\n"
+     "v10 f32 fmul v8, fa5\n"
+     "v11 f32 canon v10 for fa4\n"
+     "set fa4, v11\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"a copy keeps what is known",
      {FP2(FADD_D, FA5, FA5, FA4), OP2(FSGNJ_D, FA0, FA5, FA5), FP2(FMUL_D, FA0, FA0, FA0), ECALL},
-     "pc 0x1000\n"
-     "v1 f64 fadd fa4, fa5\n"
-     "v2 f64 canon v1 for fa5\n"
-     "set fa5, v2\n"
-     "pc 0x1004\n"
+     "v0 f64 fadd fa4, fa5\n"
+     "v1 f64 canon v0 for fa5\n"
+     "set fa5, v1\n"
      "nop\n"
-     "pc 0x1008\n"
-     "v7 f64 fmul v2, v2\n"
-     "v8 f64 canon v7 for fa0\n"
-     "set fa0, v8\n"
+     "v4 f64 fmul v1, v1\n"
+     "v5 f64 canon v4 for fa0\n"
+     "set fa0, v5\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"fused multiplication",
      {INSN(FMADD_D, .rd = FA0, .rs1 = FA5, .rs2 = FA4, .rs3 = FA0, .rm = DYNAMIC), ECALL},
+     "v0 f64 feq fa0, fa0\n"
+     "v1 i32 eq v0, 0\n"
      "pc 0x1000\n"
-     "v1 f64 feq fa0, fa0\n"
-     "v2 i32 eq v1, 0\n"
-     "br v2 -> stop 4 0x1000\n"
+     "br v1 -> stop 4 0x1000\n"
      "v4 pair fa4, fa0\n"
      "v5 f64 fmadd fa5, v4\n"
      "v6 f64 canon v5 for fa0\n"
@@ -279,25 +250,21 @@ static const struct idiom idioms[] = {
      "exit -> stop 0 0x1004\n"},
     {"to integer toward zero, in the dynamic mode, in another",
      {INSN(FCVT_W_D, .rd = A0, .rs1 = FA0, .rm = RTZ), INSN(FCVT_L_D, .rd = A1, .rs1 = FA0, .rm = DYNAMIC), INSN(FCVT_L_D, .rd = A2, .rs1 = FA0, .rm = 2), ECALL},
-     "pc 0x1000\n"
-     "v1 f64 truncw fa0 for a0\n"
-     "set a0, v1\n"
-     "pc 0x1004\n"
-     "v4 f64 roundl fa0 for a1\n"
-     "set a1, v4\n"
-     "pc 0x1008\n"
-     "v7 i64 bits fa0\n"
-     "v8 pair 2, 0\n"
-     "v9 pair v7, v8\n"
-     "v10 i64 call 16, v9 for a2\n"
-     "set a2, v10\n"
+     "v0 f64 truncw fa0 for a0\n"
+     "set a0, v0\n"
+     "v2 f64 roundl fa0 for a1\n"
+     "set a1, v2\n"
+     "v4 i64 bits fa0\n"
+     "v5 pair 2, 0\n"
+     "v6 pair v4, v5\n"
+     "v7 i64 call 16, v6 for a2\n"
+     "set a2, v7\n"
      "pc 0x100c\n"
      "exit -> stop 0 0x100c\n"},
     {"left to the interpreter",
      {ADDI(A0, A0, 1), CSRRW(0, 2, A0)},
-     "pc 0x1000\n"
-     "v1 i64 add a0, 1 for a0\n"
-     "set a0, v1\n"
+     "v0 i64 add a0, 1 for a0\n"
+     "set a0, v0\n"
      "pc 0x1004\n"
      "exit -> stop 4 0x1004\n"},
     /* clang-format on */

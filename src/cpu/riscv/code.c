@@ -564,37 +564,6 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     return NULL;
 }
 
-const struct translation *code_translation(struct code *code, uint64_t pc)
-{
-    pthread_mutex_lock(&code->lock);
-    struct unit *u = find_or_build(code, pc);
-    struct translation *t = u ? u->translation : NULL;
-    if (t && !translator_is_ready(code->translator)) { /* the parent's: it has to become hot here too */
-        translator_kill(code->translator, t);
-        t = NULL;
-    } else if (u && u->counted && !t) {
-        t = translate(code, u, TRANSLATION_COUNTING, 0);
-    }
-    pthread_mutex_unlock(&code->lock);
-    return t;
-}
-
-enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path)
-{
-    enum code_heat heat = CODE_IS_OTHER;
-    pthread_mutex_lock(&code->lock);
-    const struct unit *u = unit_table_find(code->table, pc);
-    const struct translation *t = u ? u->translation : NULL;
-    if (t && translator_is_ready(code->translator)) {
-        heat = t->kind == TRANSLATION_LOOP       ? CODE_IS_LOOP
-               : t->kind == TRANSLATION_COUNTING ? CODE_IS_COUNTED
-                                                 : CODE_IS_OTHER;
-        *path = t->path;
-    }
-    pthread_mutex_unlock(&code->lock);
-    return heat;
-}
-
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
@@ -613,14 +582,128 @@ static struct unit *find_warm(struct code *code, uint64_t pc)
     return warm ? u : NULL;
 }
 
-void code_heat(struct code *code, uint64_t pc, const uint64_t *path)
+/* ---- Loops that were made on request ---- */
+
+/* Has the guest these bytes there, for execution? From now on their change would be heard of. */
+static bool is_there(struct code *code, const struct lift_piece *piece, const uint8_t *bytes,
+                     bool *changeable)
+{
+    uint8_t now[LIFT_MAX_BYTES];
+    bool also;
+    size_t size = fetch(code, piece->pc, now, piece->bytes, &also);
+    if (also && watch_add(&code->watch, piece->pc, piece->pc + piece->bytes))
+        size = fetch(code, piece->pc, now, piece->bytes, &also);
+    *changeable |= also;
+    return size == piece->bytes && !memcmp(now, bytes, size);
+}
+
+static bool is_all_there(struct code *code, const struct lift_result *lifted, bool *changeable)
+{
+    const uint8_t *bytes = lifted->bytes;
+    *changeable = false;
+    for (unsigned i = 0; i < lifted->piece_count; bytes += lifted->pieces[i++].bytes)
+        if (!is_there(code, &lifted->pieces[i], bytes, changeable))
+            return false;
+    return true;
+}
+
+/* What the thread has made takes its place, if all is still as it was when it was asked for, and it was not asked
+ * twice. */
+static bool take(struct code *code, struct unit *u, const struct compile_job *job)
+{
+    bool changeable;
+    if (u->translation->kind == TRANSLATION_LOOP && u->translation->path == job->way.path)
+        return false;
+    if (job->result == COMPILE_NO_LOOP) {
+        translate_again(code, u, NULL);
+        return true;
+    }
+    if (job->result == COMPILE_NO_ROOM || !is_all_there(code, &job->lifted, &changeable) ||
+        !translator_take(code->translator, u, job, changeable))
+        return false;
+    *entry_word(code, u->pc) |= entry_bit(u->pc);
+    return true;
+}
+
+/* With the lock held. Says whether there was anything. */
+static bool take_made(struct code *code)
+{
+    struct compile *compile = translator_compile(code->translator);
+    const struct compile_job *job = compile_made(compile);
+    if (likely(!job))
+        return false;
+    for (; job; job = compile_made(compile)) {
+        struct unit *u = find_warm(code, job->pc);
+        if (u)
+            u->translation->asked = false;
+        if (!u || !take(code, u, job))
+            translator_drop(code->translator);
+        compile_next(compile);
+    }
+    return true;
+}
+
+/* ---- */
+
+const struct translation *code_translation(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    take_made(code);
+    struct unit *u = find_or_build(code, pc);
+    struct translation *t = u ? u->translation : NULL;
+    if (t && !translator_is_ready(code->translator)) { /* the parent's: it has to become hot here too */
+        translator_kill(code->translator, t);
+        t = NULL;
+    } else if (u && u->counted && !t) {
+        t = translate(code, u, TRANSLATION_COUNTING, 0);
+    }
+    pthread_mutex_unlock(&code->lock);
+    return t;
+}
+
+static enum code_heat heat_of(const struct translation *t)
+{
+    switch ((enum translation_kind)t->kind) {
+    case TRANSLATION_LOOP: return CODE_IS_LOOP;
+    case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
+    case TRANSLATION_PLAIN: break;
+    }
+    return CODE_IS_OTHER;
+}
+
+enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path)
+{
+    enum code_heat heat = CODE_IS_NONE;
+    pthread_mutex_lock(&code->lock);
+    bool any = take_made(code);
+    const struct unit *u = unit_table_find(code->table, pc);
+    const struct translation *t = u ? u->translation : NULL;
+    if (t && translator_is_ready(code->translator)) {
+        heat = any || t->asked ? CODE_IS_ASKED : heat_of(t);
+        *path = t->path;
+    }
+    pthread_mutex_unlock(&code->lock);
+    return heat;
+}
+
+static bool ask(struct code *code, const struct hart *hart, struct unit *u, const struct lift_way *way)
+{
+    struct translation *t = u->translation;
+    t->asked |= compile_ask(translator_compile(code->translator), hart->host.pid, u->pc, way);
+    return t->asked;
+}
+
+bool code_heat(struct hart *hart, uint64_t pc, const struct lift_way *way)
 {
     enum { TRIES = 3 };
+    struct code *code = hart->code;
     pthread_mutex_lock(&code->lock);
     struct unit *u = find_warm(code, pc);
-    if (u && (path || ++u->translation->tries == TRIES))
-        translate_again(code, u, path);
+    bool asked = u && (u->translation->asked || (way && ask(code, hart, u, way)));
+    if (u && !asked && (way || ++u->translation->tries == TRIES))
+        translate_again(code, u, way ? &way->path : NULL);
     pthread_mutex_unlock(&code->lock);
+    return asked;
 }
 
 void code_cool(struct code *code, uint64_t pc)
@@ -837,9 +920,23 @@ void code_unprotect(struct code *code, uint64_t start, uint64_t end)
     pthread_mutex_unlock(&code->lock);
 }
 
+void code_pause_thread(struct code *code)
+{
+    if (code->translator)
+        compile_pause(translator_compile(code->translator));
+}
+
+void code_resume_thread(struct code *code)
+{
+    if (code->translator)
+        compile_resume(translator_compile(code->translator));
+}
+
 void code_fork_prepare(struct code *code)
 {
     pthread_mutex_lock(&code->lock);
+    if (code->translator)
+        compile_fork_prepare(translator_compile(code->translator));
 }
 
 /* The translator's cache begins anew: what was about to be used again is no more. */
@@ -857,6 +954,8 @@ void code_fork_done(struct code *code, bool child)
         if (h->jit_epoch)
             h->jit_epoch = UINT64_MAX;
     }
+    if (code->translator)
+        compile_fork_done(translator_compile(code->translator), child);
     if (child && code->translator)
         fork_child(code);
     pthread_mutex_unlock(&code->lock);

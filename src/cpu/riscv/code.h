@@ -66,6 +66,11 @@ bool code_write_fault(struct code *code, uint64_t address);
  * more. */
 void code_unprotect(struct code *code, uint64_t start, uint64_t end);
 
+/* Between these the engine has no thread of its own in this process, for the host's kernel neither. Not by a process
+ * that shares the memory of another one (vfork). */
+void code_pause_thread(struct code *code);
+void code_resume_thread(struct code *code);
+
 /* Before fork() and after it in the child and the parent: no lock may be left held by a thread that is gone, and in the
  * child no hart is inside its units. */
 void code_fork_prepare(struct code *code);

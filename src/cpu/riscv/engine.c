@@ -107,6 +107,8 @@ static bool parse_number(struct engine_options *o, const char *word, const char 
         o->max_insns = (unsigned)value;
     else if (read_number(word, end, "hot", &value) && value <= INT32_MAX)
         o->hot = (unsigned)value;
+    else if (read_number(word, end, "threads", &value) && value <= ENGINE_THREADS_ALWAYS)
+        o->threads = (enum engine_threads)value;
     else if (read_number(word, end, "cache", &value) && value <= ENGINE_MAX_CACHE)
         o->cache_bytes = value;
     else

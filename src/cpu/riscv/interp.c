@@ -5,8 +5,8 @@
  *                          taken branch   v  │
  *                                   link in the cell ──(unresolved)──> code_find ──> predecode
  *
- * Every handler is written once, under the name of its row of riscv.isa; a row without one does not compile. Most are in interp_rows.inc,
- * for the interpreter of computers (interp_system.c) has them, too. */
+ * Every handler is written once, under the name of its row of riscv.isa; a row without one does not compile. Most are
+ * in interp_rows.inc, for the interpreter of computers (interp_system.c) has them, too. */
 #include "cpu/riscv/unit.h"
 
 #define INTERP_BIAS(hart) 0

@@ -1,5 +1,5 @@
-/* What the two interpreters have in common, a process VM's (interp.c) and a computer's (interp_system.c): helpers, and the macros
- * that interp_rows.inc is made of. Private to the two, which define before they include it:
+/* What the two interpreters have in common, a process VM's (interp.c) and a computer's (interp_system.c): helpers,
+ * and the macros that interp_rows.inc is made of. Private to the two, which define before they include it:
  *
  *   INTERP_BIAS(hart)                  gva - pc of the unit that is executed
  *
@@ -230,8 +230,8 @@ static inline const struct unit *unit_of(const union cell *first)
     return (const struct unit *)((const char *)first - offsetof(struct unit, cells));
 }
 
-/* Harts may count at the same time and lose a step. Another hart may have made the cell: run() acquired the link that led
- * here, which the sanitizer has not seen. */
+/* Harts may count at the same time and lose a step. Another hart may have made the cell: run() acquired the link that
+ * led here, which the sanitizer has not seen. */
 HOST_NO_TSAN static inline bool count_down(union cell *c)
 {
     int32_t left = __atomic_load_n(&c->imm, __ATOMIC_RELAXED);

@@ -122,8 +122,8 @@ static bool fence_memory(struct system_hart *s, const union cell *c)
     return system_sfence(s, what, x[c->rs1], x[c->rs2]);
 }
 
-/* Runs from the cell or, without one, from the hart's pc until an exit, which it leaves in the hart. With a NULL hart it only tells
- * where its handlers are. */
+/* Runs from the cell or, without one, from the hart's pc until an exit, which it leaves in the hart. With a NULL hart
+ * it only tells where its handlers are. */
 __attribute__((noinline)) HOST_GUEST_ACCESS static const struct interp_table *run(struct hart *h,
                                                                                   const union cell *c)
 {

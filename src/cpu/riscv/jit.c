@@ -133,31 +133,58 @@ static bool interpret_one(struct hart *hart)
     return interpret(hart, code_isolate(hart->code, hart->pc) ? NULL : code_step(hart, &insn));
 }
 
-/* Makes a loop of the code at `head`, if the hart goes round there. False: the engine is left. */
-static bool make_loop(struct hart *hart, uint64_t head)
+static void count_rounds(struct hart *hart, uint64_t head, unsigned rounds)
 {
-    uint64_t path;
-    enum record_result result = record_loop(hart, head, &path);
-    if (result != RECORD_LEFT)
-        code_heat(hart->code, head, result == RECORD_STEADY ? &path : NULL);
+    hart->jit.counters[jit_counter(head)] = (int32_t)rounds;
+}
+
+/* Somebody else makes a loop: a hart that counts ways to `head` will look for it before it has become as hot again. */
+static void look_soon(struct hart *hart, uint64_t head)
+{
+    enum { LOOKS = 8 };
+    count_rounds(hart, head, code_engine(hart->code)->hot / LOOKS);
+}
+
+/* Makes a loop of the code at `at`, if the hart goes round there. Its ways to `head` are counted. False: the engine
+ * is left. */
+static bool make_loop(struct hart *hart, uint64_t head, uint64_t at)
+{
+    struct lift_way way;
+    enum record_result result = record_loop(hart, at, &way);
+    if (result != RECORD_LEFT && code_heat(hart, at, result == RECORD_STEADY ? &way : NULL))
+        look_soon(hart, head);
     return result != RECORD_LEFT;
 }
 
-/* A way back to `head` in this unit, which the hart is at, has been gone often. Where a loop is already, the hart goes round another way: a
- * loop of its own, which begins where it leaves the other one. */
+/* There is a loop at `head`, but the hart goes round another way: a loop of its own, which begins where it leaves
+ * the other one. */
+static bool split_loop(struct hart *hart, uint64_t head, uint64_t path)
+{
+    uint64_t split;
+    switch (record_split(hart, head, path, &split)) {
+    case RECORD_LEFT: return false;
+    case RECORD_UNSURE: code_heat(hart, head, NULL); return true;
+    case RECORD_STEADY: break;
+    }
+    if (code_heat_at(hart->code, split, &path) != CODE_IS_ASKED)
+        return make_loop(hart, head, split);
+    look_soon(hart, head);
+    return true;
+}
+
+/* A way back to `head` in this unit, which the hart is at, has been gone often. */
 static bool heat(struct hart *hart, uint64_t head, uint64_t unit)
 {
-    uint64_t path, split;
-    hart->jit.counters[jit_counter(head)] = (int32_t)code_engine(hart->code)->hot;
+    uint64_t path;
+    count_rounds(hart, head, code_engine(hart->code)->hot);
     switch (code_heat_at(hart->code, head, &path)) {
-    case CODE_IS_COUNTED: return make_loop(hart, head);
-    case CODE_IS_LOOP: break;
-    case CODE_IS_OTHER: code_cool(hart->code, unit); return true;
+    case CODE_IS_COUNTED: return make_loop(hart, head, head);
+    case CODE_IS_LOOP: return split_loop(hart, head, path);
+    case CODE_IS_NONE: break;
+    case CODE_IS_ASKED: look_soon(hart, head); break;
+    case CODE_IS_OTHER: code_cool(hart->code, unit); break;
     }
-    enum record_result result = record_split(hart, head, path, &split);
-    if (result == RECORD_UNSURE)
-        code_heat(hart->code, head, NULL);
-    return result == RECORD_STEADY ? make_loop(hart, split) : result != RECORD_LEFT;
+    return true;
 }
 
 static bool stop(struct hart *hart, enum lift_stop reason)
@@ -237,14 +264,20 @@ HOST_NO_TSAN static const void *recover_from(struct hart *hart, const void *pc, 
 }
 
 /* Single steps have come to an atomic that is a loop. If they come again, another hart has changed the word meanwhile, and may do so
- * for ever: single steps take a thousand times as long as the other's loop. */
-HOST_NO_TSAN static bool is_stuck(struct hart *hart, const void *pc)
+ * for ever: single steps take a thousand times as long as the other's loop. Then there is a way out before the atomic. */
+HOST_NO_TSAN static const void *leave_atomic(struct hart *hart, const void *pc, const void *ucontext)
 {
-    if (!jit_is_retried(pc))
-        return false;
+    int address = jit_is_retried(pc);
     bool again = hart->retried == pc;
+    if (address < 0)
+        return NULL;
     hart->retried = pc;
-    return again;
+    if (!again)
+        return NULL;
+    const void *out = recover_from(hart, pc, 0, 0, ucontext);
+    if (hart->tlb)
+        hart->fault.integer[address] = hart->jit.access.address;
+    return out;
 }
 
 /* The thread is in translated code: single steps bring it to the next place from which there is a way out. */
@@ -259,13 +292,24 @@ HOST_NO_TSAN void jit_interrupt(struct hart *hart, void *ucontext)
     bool inside = translator && translator_holds(translator, pc);
     if (inside)
         out = translator_way_out(translator, pc, &hart->jit.value);
-    if (inside && !out && is_stuck(hart, pc))
-        out = recover_from(hart, pc, 0, 0, ucontext);
+    if (inside && !out)
+        out = leave_atomic(hart, pc, ucontext);
     if (!inside || out)
         hart->retried = NULL;
     if (out)
         host_context_set_pc(ucontext, out);
     host_context_set_step(ucontext, inside && !out);
+}
+
+/* From where a hart faults because the unit has died; NULL: it faults for another reason. */
+HOST_NO_TSAN static const void *way_out_of_grave(struct hart *hart, const struct translator *translator,
+                                                 const void *pc)
+{
+    if (translator_entry_pc(translator, pc, &hart->jit.value)) {
+        hart->jit.value += hart->bias; /* which JIT_LOOKUP does not add */
+        return translator_thunks(translator)->buried;
+    }
+    return translator_way_out(translator, pc, &hart->jit.value);
 }
 
 HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_address, void *ucontext)
@@ -274,12 +318,12 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
     const void *pc = (const void *)host_context_pc(ucontext);
     if (!translator || !translator_holds(translator, pc))
         return false;
-    if (jit_is_buried(pc) && translator_entry_pc(translator, pc, &hart->jit.value)) {
-        hart->jit.value += hart->bias;
-        host_context_set_pc(ucontext, translator_thunks(translator)->buried);
+    const void *out = jit_is_buried(pc) ? way_out_of_grave(hart, translator, pc) : NULL;
+    if (out) {
+        host_context_set_pc(ucontext, out);
         return true;
     }
-    const void *out = recover_from(hart, pc, host_signal, host_address, ucontext);
+    out = recover_from(hart, pc, host_signal, host_address, ucontext);
     if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP]))
         host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */
     else

@@ -27,6 +27,9 @@
 
 enum { TABLES = 8 };
 
+/* struct jit_fault.host_signal: none, for the access was the helper's. */
+enum { TRAPPED = -1 };
+
 struct system_jit {
     struct {
         uint64_t context; /* 0: none */
@@ -103,6 +106,7 @@ static bool help(void *state_register, const void *at)
     memcpy(fault->fp, h->hart.jit.saved + ARRAY_SIZE(fault->integer), sizeof(fault->fp));
     fault->pc = at;
     fault->address = 0;
+    fault->host_signal = TRAPPED;
     return false;
 }
 
@@ -227,17 +231,24 @@ static bool interpret_one(struct system_hart *h)
     return interpret(h, alone ? NULL : system_step(h, &insn));
 }
 
-static bool take_trap(struct system_hart *h)
+static bool is_wrong(struct system_hart *h, const char *what)
+{
+    fprintf(stderr, "guise: internal error: %s at %p\n", what, h->hart.fault.pc);
+    return leave(h, EXIT_WRONG);
+}
+
+/* An access has ended in a trap, or the hart was asked to stop at an atomic that did not get through. */
+static bool recover(struct system_hart *h)
 {
     uint64_t address;
     struct hart *hart = &h->hart;
-    if (!code_recover(hart->code, hart, &address)) {
-        fprintf(stderr, "guise: internal error: a trap at %p, which is no access of the guest's\n",
-                hart->fault.pc);
-        return leave(h, EXIT_WRONG);
-    }
-    hart->fault.pc = NULL;
+    if (hart->fault.host_signal > 0)
+        return is_wrong(h, "a fault of the host's in the guest's memory");
+    if (!code_recover(hart->code, hart, &address))
+        return is_wrong(h, "a trap that is no access of the guest's");
     hart->pc += hart->bias;
+    if (hart->fault.host_signal != TRAPPED)
+        return leave(h, EXIT_PENDING);
     hart->pc = system_take_trap(h);
     return true;
 }
@@ -267,7 +278,7 @@ static bool execute(struct system_hart *h, struct place *place)
     case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;
     case JIT_POLL: hart->pc = hart->jit.value + hart->bias; return leave(h, EXIT_PENDING);
     case JIT_FAULT:
-        stay = take_trap(h);
+        stay = recover(h);
         *place = find_place(h);
         break;
     default:
@@ -347,8 +358,10 @@ static void install_handlers(void)
 
 void jit_system_enter_thread(struct system_hart *h)
 {
-    if (h->jit)
-        current = &h->hart;
+    if (!h->jit)
+        return;
+    install_handlers();
+    current = &h->hart;
 }
 
 void jit_system_leave_thread(void)
@@ -362,7 +375,6 @@ int jit_system_init(struct system_hart *h)
 {
     if (!hart_translates(&h->hart))
         return 0;
-    install_handlers();
     h->jit = calloc(1, sizeof(*h->jit));
     if (!h->jit)
         return -1;

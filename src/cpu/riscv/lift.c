@@ -5,6 +5,7 @@
 #include "cpu/riscv/extensions.h"
 #include "cpu/riscv/lift_row.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What one instruction may need, beside the IR's own reserve: the guards of its operands, and the unit's end. */
@@ -92,6 +93,18 @@ static bool is_near(const struct lifter *l, uint64_t target)
     return target - l->ir->pc + reach < 2 * reach;
 }
 
+/* What is lifted next is at `pc`, up to where another piece begins. */
+static void begin_piece(struct lifter *l, uint64_t pc)
+{
+    struct lift_result *r = l->result;
+    l->bound = UINT64_MAX;
+    for (unsigned i = 0; i < r->piece_count; i++)
+        if (r->pieces[i].pc > pc)
+            l->bound = MIN(l->bound, r->pieces[i].pc);
+    l->piece = &r->pieces[r->piece_count++];
+    *l->piece = (struct lift_piece){.pc = pc};
+}
+
 /* An unconditional jump: its target belongs to the unit unless it is there already. */
 static void follow(struct lifter *l, uint64_t target)
 {
@@ -101,6 +114,7 @@ static void follow(struct lifter *l, uint64_t target)
         return;
     }
     l->next = target;
+    begin_piece(l, target);
 }
 
 /* ---- Rows ---- */
@@ -210,14 +224,20 @@ void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_r
 
 /* ---- Units ---- */
 
+static void refill(struct lifter *l)
+{
+    l->window_pc = l->pc;
+    l->window_size =
+        l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(uint32_t));
+    l->window_whole = l->window_size >= sizeof(uint32_t) ? l->window_size - 3 : 0;
+}
+
 /* The word at l->pc; how many of its bytes are there. */
 static unsigned fetch(struct lifter *l, uint32_t *word)
 {
     uint64_t at = l->pc - l->window_pc;
-    if (at > l->window_size || l->window_size - at < 4) {
-        l->window_pc = l->pc;
-        l->window_size =
-            l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(*word));
+    if (unlikely(at >= l->window_whole)) {
+        refill(l);
         at = 0;
     }
     unsigned there = l->window_size - (unsigned)at;
@@ -229,24 +249,25 @@ static unsigned fetch(struct lifter *l, uint32_t *word)
 static void record(struct lifter *l, uint32_t word, unsigned length)
 {
     struct lift_result *r = l->result;
-    struct lift_piece *piece = r->pieces + r->piece_count;
-    if (r->piece_count && piece[-1].pc + piece[-1].bytes == l->pc) {
-        piece--;
-    } else {
-        *piece = (struct lift_piece){.pc = l->pc};
-        r->piece_count++;
-    }
     /* The upper half of a short one is overwritten by the next, or is beyond byte_count. */
     memcpy(r->bytes + r->byte_count, &word, sizeof(word));
-    piece->bytes += length;
+    l->piece->bytes += length;
     r->byte_count += length;
     r->insns++;
 }
 
+/* So many instructions fit in any unit. */
+enum { SURE_INSNS = 24 };
+static_assert(SURE_INSNS * IR_ROOM_INS + IR_MAX_SLOTS <= IR_MAX_INS &&
+                  SURE_INSNS * IR_ROOM_CONSTANTS + 1 <= IR_BASE && SURE_INSNS * ROOM_EXITS <= IR_MAX_EXITS,
+              "there is room for them");
+
 static bool has_room(const struct lifter *l)
 {
-    return l->result->insns < l->limits->max_insns && ir_has_room(l->ir) &&
-           l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS && !lift_is_far(l, l->pc);
+    unsigned insns = l->result->insns;
+    if (insns >= l->limits->max_insns || lift_is_far(l, l->pc))
+        return false;
+    return insns < SURE_INSNS || (ir_has_room(l->ir) && l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS);
 }
 
 static bool is_known(const struct lifter *l)
@@ -307,13 +328,30 @@ static void lift_insn(struct lifter *l)
 void lift_trace(struct lifter *l)
 {
     struct lift_result *r = l->result;
+    begin_piece(l, l->pc);
     while (!l->ended) {
-        r->cut = !has_room(l) || is_lifted(l, l->pc) || (!l->loop && is_known(l));
+        r->cut = !has_room(l) || l->pc >= l->bound || (!l->loop && is_known(l));
         if (r->cut)
             leave_go(l, l->pc);
         else
             lift_insn(l);
     }
+    if (!l->piece->bytes) /* it was left where it began */
+        r->piece_count--;
+}
+
+unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8_t *from, uint64_t pc,
+                    uint8_t *bytes, unsigned size)
+{
+    for (unsigned i = 0; i < count; from += pieces[i++].bytes) {
+        uint64_t offset = pc - pieces[i].pc;
+        if (offset >= pieces[i].bytes)
+            continue;
+        size = (unsigned)MIN(pieces[i].bytes - offset, size);
+        memcpy(bytes, from + offset, size);
+        return size;
+    }
+    return 0;
 }
 
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,

@@ -65,6 +65,10 @@ struct lift_result {
     uint8_t bytes[LIFT_MAX_BYTES]; /* of all pieces, one after the other */
 };
 
+/* A struct lift_source.fetch of pieces whose bytes lie one after the other. */
+unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8_t *from, uint64_t pc,
+                    uint8_t *bytes, unsigned size);
+
 /* Lifts the unit at `pc`, which is even. False when there is not even one whole instruction. */
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result);
@@ -80,6 +84,14 @@ struct lift_loop {
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
     uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
+};
+
+/* One way round a loop, as a hart has gone it. */
+struct lift_way {
+    uint64_t path; /* of lift_loop() */
+    unsigned piece_count, byte_count;
+    struct lift_piece pieces[LIFT_MAX_PIECES]; /* of more, those that come first */
+    uint8_t bytes[LIFT_MAX_BYTES];
 };
 
 /* Lifts the loop with its head at `pc`. Bit n of `path` says whether the n-th conditional branch is taken. False: there is no

@@ -34,13 +34,15 @@ struct lifter {
     uint64_t pc;                    /* of the instruction */
     uint64_t next; /* of the one after it in memory; of the one to go on with where a jump is followed */
     bool ended;
-    bool nearest;         /* the unit has looked whether the dynamic rounding mode is to nearest even */
+    struct lift_piece *piece; /* the latest */
+    uint64_t bound;           /* where a piece behind it begins */
+    bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
     bool fp_on, fp_dirty; /* paged code: it has looked whether floating point is on, and its state dirty */
 
     /* Guest code read ahead. */
     uint64_t window_pc;
-    unsigned window_size;
-    uint8_t window[64 + 4]; /* a word may be read at the very end */
+    unsigned window_size, window_whole; /* bytes; where whole words begin */
+    uint8_t window[64 + 4];             /* a word may be read at the very end */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
     uint32_t asked; /* those that had to be looked at for it */

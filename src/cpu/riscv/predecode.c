@@ -29,8 +29,8 @@ static union cell *draft_add_op(struct draft *d, unsigned op)
     return c;
 }
 
-/* Does a link from the unit lead to what hart.bias is right for, and what can be in a unit? The last two bytes of a page may begin an
- * instruction that crosses its end. */
+/* Does a link from the unit lead to what hart.bias is right for, and what can be in a unit? The last two bytes of a
+ * page may begin an instruction that crosses its end. */
 static bool is_near(const struct draft *d, uint64_t target)
 {
     const uint64_t page = 4096;
@@ -96,7 +96,8 @@ static bool fuse_constant(struct draft *d, const struct rv_insn *first, const st
     return true;
 }
 
-/* A fence that does not order stores before loads asks for nothing that the host does not do anyway, as fence.tso does. */
+/* A fence that does not order stores before loads asks for nothing that the host does not do anyway, as fence.tso
+ * does. */
 static unsigned weaken(const struct rv_insn *fence)
 {
     enum { WRITE = 1, READ = 2, OUTPUT = 4, INPUT = 8 };

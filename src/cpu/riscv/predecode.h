@@ -27,8 +27,8 @@ struct draft {
  * false when there is not even one whole instruction. */
 bool predecode(struct draft *draft, const uint8_t *code, unsigned size, uint64_t pc, uint64_t extensions);
 
-/* The unit that the draft makes: its size, with or without the guest's bytes; and its contents. `source`: those bytes, or NULL when
- * they cannot change. */
+/* The unit that the draft makes: its size, with or without the guest's bytes; and its contents. `source`: those
+ * bytes, or NULL when they cannot change. */
 size_t draft_unit_bytes(const struct draft *draft, bool changeable);
 void draft_fill_unit(const struct draft *draft, struct unit *unit, const uint8_t *source);
 

@@ -4,6 +4,7 @@
 #define CPU_RISCV_RECORD_H
 
 #include "cpu/riscv/hart.h"
+#include "cpu/riscv/lift.h"
 
 enum record_result {
     RECORD_LEFT,   /* the engine is left: hart->exit says why */
@@ -11,9 +12,9 @@ enum record_result {
     RECORD_STEADY,
 };
 
-/* Interprets a hart that is at a way back to `head` for some rounds of the loop. Bit n of *path: the n-th conditional
- * branch of each round was taken. Between code_enter() and code_leave(). */
-enum record_result record_loop(struct hart *hart, uint64_t head, uint64_t *path);
+/* Interprets a hart that is at a way back to `head` for some rounds of the loop, and says which way each of them
+ * went. Between code_enter() and code_leave(). */
+enum record_result record_loop(struct hart *hart, uint64_t head, struct lift_way *way);
 
 /* Where the way round leaves the path that the loop was translated with. */
 enum record_result record_split(struct hart *hart, uint64_t head, uint64_t usual, uint64_t *split);

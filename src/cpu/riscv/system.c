@@ -356,23 +356,17 @@ void system_hart_run(struct system_hart *h)
 
 /* ---- By other threads ---- */
 
-static void wake(struct system_hart *h)
+/* Sequentially consistent: what others want first and then the look at the sleeper, who does it the other way round. */
+static void want(struct system_hart *h, uint32_t what)
 {
     struct system_mailbox *m = h->mailbox;
-    atomic_thread_fence(
-        memory_order_seq_cst); /* what was done before, then the look: the sleeper does it the other way round */
-    if (!atomic_load_explicit(&m->asleep, memory_order_relaxed))
+    atomic_fetch_or(&h->wants, what);
+    engine_kick(&h->hart);
+    if (!atomic_load(&m->asleep))
         return;
     pthread_mutex_lock(&m->lock);
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->lock);
-}
-
-static void want(struct system_hart *h, uint32_t what)
-{
-    atomic_fetch_or_explicit(&h->wants, what, memory_order_release);
-    engine_kick(&h->hart);
-    wake(h);
 }
 
 void system_hart_kick(struct system_hart *h)
@@ -403,7 +397,7 @@ void system_hart_set_line(struct system_hart *h, uint64_t lines, bool level)
 
 static bool is_awake(struct system_hart *h, bool stopped)
 {
-    uint32_t wants = atomic_load_explicit(&h->wants, memory_order_acquire);
+    uint32_t wants = atomic_load(&h->wants); /* before lines and mip, which are set before it */
     if (wants & SYSTEM_WANT_POLL) {
         atomic_fetch_and_explicit(&h->wants, ~(uint32_t)SYSTEM_WANT_POLL, memory_order_acquire);
         sys_poll(&h->sys);
@@ -415,11 +409,10 @@ bool system_hart_sleep(struct system_hart *h, bool stopped)
 {
     struct system_mailbox *m = h->mailbox;
     pthread_mutex_lock(&m->lock);
-    atomic_store_explicit(&m->asleep, true, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store(&m->asleep, true);
     while (!is_awake(h, stopped))
         pthread_cond_wait(&m->wake, &m->lock);
-    atomic_store_explicit(&m->asleep, false, memory_order_relaxed);
+    atomic_store(&m->asleep, false);
     pthread_mutex_unlock(&m->lock);
     system_look(h); /* what has become pending is looked at before the first instruction */
     return atomic_fetch_and_explicit(&h->wants, ~(uint32_t)SYSTEM_WANT_LEAVE, memory_order_acquire) &

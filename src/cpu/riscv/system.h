@@ -1,14 +1,15 @@
-/* The harts of a computer: what runs them (engine.h), their privileged state (sys.h), and what makes them one machine: shared
- * memory, fences, interrupts.
+/* The harts of a computer: what runs them (engine.h), their privileged state (sys.h), and what makes them one
+ * machine: shared memory, fences, interrupts.
  *
  *   owner (a board, firmware)          │ system_hart_run(): a hart's own host thread
  *     devices ──> system_hart_set_line │   instructions, traps, interrupts, page tables, devices by bus_access()
  *     other harts ──> system_fence     │   comes back for the owner alone: struct hart.exit
  *
- * Threads: what concerns the calling hart alone is for the thread that has entered with it; the rest says so. The owner's
- * ops may be called on any hart's thread, and take no lock that is held around a call of these functions.
+ * Threads: what concerns the calling hart alone is for the thread that has entered with it; the rest says so. The
+ * owner's ops may be called on any hart's thread, and take no lock that is held around a call of these functions.
  * Lifetime: system_new() ... system_free(); after it, no hart runs, and nobody calls.
- * Source: The RISC-V Instruction Set Manual, volumes I and II; RISC-V Supervisor Binary Interface Specification 2.0, "RFENCE". */
+ * Source: The RISC-V Instruction Set Manual, volumes I and II; RISC-V Supervisor Binary Interface Specification 2.0,
+ * "RFENCE". */
 #ifndef CPU_RISCV_SYSTEM_H
 #define CPU_RISCV_SYSTEM_H
 
@@ -111,8 +112,8 @@ void system_hart_reset(struct system_hart *h, enum priv mode, uint64_t pc, uint6
  *   EXIT_WRONG    the engine is at fault, and has said how */
 void system_hart_run(struct system_hart *h);
 
-/* Sleeps until the hart was kicked (which this consumes: true) or, unless `stopped`, an interrupt is pending and enabled in
- * mie (false). No wake-up is lost: what came before the call counts. */
+/* Sleeps until the hart was kicked (which this consumes: true) or, unless `stopped`, an interrupt is pending and
+ * enabled in mie (false). No wake-up is lost: what came before the call counts. */
 bool system_hart_sleep(struct system_hart *h, bool stopped);
 
 /* Takes a trap at hart.pc, as for an instruction there: for the firmware that passes one on. */
@@ -143,8 +144,8 @@ enum system_fence {
     SYSTEM_SFENCE_VMA_ASID, /* in one */
 };
 
-/* On return each hart of the mask has done it before its next instruction. `size` 0 or UINT64_MAX: all addresses. May be
- * called by several harts at once, for each other, too. Caller's own hart: `self`. */
+/* On return each hart of the mask has done it before its next instruction. `size` 0 or UINT64_MAX: all addresses. May
+ * be called by several harts at once, for each other, too. Caller's own hart: `self`. */
 void system_fence(struct system_hart *self, uint64_t hart_mask, enum system_fence kind, uint64_t start,
                   uint64_t size, uint64_t asid);
 

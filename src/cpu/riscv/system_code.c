@@ -1,13 +1,13 @@
-/* Code in the memory of a computer: which pages have some, and who writes to them. What watch.h is for a process VM with the
- * host's page protection, a byte for each page is here:
+/* Code in the memory of a computer: which pages have some, and who writes to them. What watch.h is for a process VM
+ * with the host's page protection, a byte for each page is here:
  *
  *   PAGE_CODE      stores go the slow way, which makes the page open: its code is compared at fences, or dropped
  *   PAGE_WRITTEN   some hart may have a tag in its TLB with which it stores to the page unheard
  *
- * A page gets PAGE_CODE first, and is watched if it does not have PAGE_WRITTEN; a hart sets PAGE_WRITTEN first, and keeps a tag if
- * there is no PAGE_CODE then. So one of both hears of the other. Where code is made of a page that has been written to, the page
- * stays open until each hart has gone through its TLBs (a sweep), which is done for many pages at once; a hart that executes nothing
- * meanwhile does it before it goes on.
+ * A page gets PAGE_CODE first, and is watched if it does not have PAGE_WRITTEN; a hart sets PAGE_WRITTEN first, and
+ * keeps a tag if there is no PAGE_CODE then. So one of both hears of the other. Where code is made of a page that has
+ * been written to, the page stays open until each hart has gone through its TLBs (a sweep), which is done for many
+ * pages at once; a hart that executes nothing meanwhile does it before it goes on.
  *
  * Devices mark what they have written (bus/gmem.h); fences look at these marks.
  *

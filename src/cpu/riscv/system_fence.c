@@ -1,5 +1,5 @@
-/* Fences. What another hart asks for, it leaves in the hart's mailbox; a hart inside its engine is kicked and waited for, one
- * outside finds it before its next instruction. Who waits is outside itself, so nobody waits for it. */
+/* Fences. What another hart asks for, it leaves in the hart's mailbox; a hart inside its engine is kicked and waited
+ * for, one outside finds it before its next instruction. Who waits is outside itself, so nobody waits for it. */
 #include "cpu/riscv/system_internal.h"
 
 #include "base/util.h"

@@ -3,8 +3,8 @@
  *   gva ──TLB──> gpa ──> unit (code.c)                 the hart's jump cache remembers it
  *    └─ no such page: an instruction across two pages, on one that PMP divides ──> the instruction alone
  *
- * An instruction alone is fetched each time, half by half, as the manual has it, and its cells are kept by its address and
- * word. */
+ * An instruction alone is fetched each time, half by half, as the manual has it, and its cells are kept by its
+ * address and word. */
 #include "cpu/riscv/system_internal.h"
 
 #include "base/util.h"
@@ -41,7 +41,7 @@ int system_fetch_init(struct system_hart *h)
 void system_fetch_release(struct system_hart *h)
 {
     if (h->single)
-        unit_chunks_free(h->single->chunk);
+        free(h->single->chunk);
     free(h->single);
 }
 

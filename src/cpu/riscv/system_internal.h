@@ -76,8 +76,8 @@ static inline void system_look(struct system_hart *h)
 /* The state has changed that tells the translation: `tlb` and `context` of the hart follow. */
 void system_set_context(struct system_hart *h);
 
-/* Does what sys_csr() and its kin say (a set of enum sys_effect without SYS_ILLEGAL). True: what comes next has to be fetched
- * anew, or the hart has to look. */
+/* Does what sys_csr() and its kin say (a set of enum sys_effect without SYS_ILLEGAL). True: what comes next has to be
+ * fetched anew, or the hart has to look. */
 bool system_effects(struct system_hart *h, unsigned effects);
 
 /* A CSR instruction, `ahead` instructions behind hart.instret. Returns enum sys_effect, for system_effects(). */
@@ -109,12 +109,12 @@ bool system_cache_block(struct system_hart *h, unsigned row, uint64_t gva);
 
 /* ---- system_fetch.c ---- */
 
-/* The page of code around an address, if it may be executed as a whole; else NULL, and h->trap says why unless its cause is MMU_OK:
- * then each instruction there has to be looked at. */
+/* The page of code around an address, if it may be executed as a whole; else NULL, and h->trap says why unless its
+ * cause is MMU_OK: then each instruction there has to be looked at. */
 const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva);
 
-/* What to execute at an address: the first cell of a unit, or of an instruction alone; hart.bias is right for it. NULL: h->trap
- * says why. */
+/* What to execute at an address: the first cell of a unit, or of an instruction alone; hart.bias is right for it.
+ * NULL: h->trap says why. */
 const union cell *system_find(struct system_hart *h, uint64_t gva);
 
 /* The instruction at hart.pc alone. */
@@ -137,7 +137,8 @@ extern const struct code_ops system_code_ops; /* context: struct system */
 int system_code_init(struct system *s);
 void system_code_release(struct system *s);
 
-/* A hart is about to keep a write tag of the page, or to write to it: code there will be found changed by the next fence. */
+/* A hart is about to keep a write tag of the page, or to write to it: code there will be found changed by the next
+ * fence. */
 void system_code_write(struct system *s, const struct gmem_block *block, uint64_t gpa);
 
 /* Takes away write tags of pages with code (SYSTEM_WANT_SWEEP). */
@@ -172,8 +173,8 @@ void jit_system_leave_thread(void);
 
 /* ---- interp_system.c ---- */
 
-/* Runs from hart.pc on, or from `cell`, which is there; hart.exit says why it came back. EXIT_NONE: came to a unit that was
- * counted out or has a translation, and returns it. */
+/* Runs from hart.pc on, or from `cell`, which is there; hart.exit says why it came back. EXIT_NONE: came to a unit
+ * that was counted out or has a translation, and returns it. */
 const struct unit *interp_system_go(struct system_hart *h, const union cell *cell);
 
 #endif

@@ -3,14 +3,15 @@
  *   context: (satp, mode, SUM, MXR) ──> array of entries          data accesses; hart.tlb points to the current array
  *            (satp, mode)           ──> array of code pages, id   fetches; the id tags the hart's jump cache
  *
- * A hart has a small pool of contexts, one for each that was used recently: a trap, a return, a write of satp or SUM changes a
- * pointer and drops nothing. A context whose pages are all global (the kernel's, while SUM is 0) serves every address space.
+ * A hart has a small pool of contexts, one for each that was used recently: a trap, a return, a write of satp or SUM
+ * changes a pointer and drops nothing. A context whose pages are all global (the kernel's, while SUM is 0) serves
+ * every address space.
  *
  * An entry is made for an inline look-up. An access of `size` bytes at `a` hits when
  *     tag == ((a + size - 1) & TLB_PAGE_MASK)        of entry tlb_index(a),
- * which is false for one that crosses a page (its end has another page number), for another page, for a right that is not there,
- * and for pages that are reached the slow way: their tags have TLB_SLOW. Then host address = a + addend. All else is
- * system_load() and its kin.
+ * which is false for one that crosses a page (its end has another page number), for another page, for a right that is
+ * not there, and for pages that are reached the slow way: their tags have TLB_SLOW. Then host address = a + addend.
+ * All else is system_load() and its kin.
  *
  * Threads: the hart's own. Others ask for something by system_fence() and the like, and the hart does it itself.
  * Lifetime: tlb_init() ... tlb_release().

@@ -1,6 +1,7 @@
 #include "cpu/riscv/translate.h"
 
 #include "base/error.h"
+#include "base/histogram.h"
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/report.h"
@@ -26,9 +27,11 @@ struct translator {
     struct jit_cache *cache;
     struct jit_assembler *assembler;
     struct jit_thunks thunks;
+    struct compile compile;
     struct engine_stats stats;
     uint64_t compile_ticks, first_ticks,
-        first_ns; /* spent; and when both clocks were read for the first time */
+        first_ns;                /* spent; and when both clocks were read for the first time */
+    struct histogram insn_ticks; /* spent for a guest instruction, as many times as there are instructions */
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
     struct lift_loop loop;
@@ -50,10 +53,10 @@ static void start_clocks(struct translator *tr)
     tr->first_ticks = host_ticks();
 }
 
-static uint64_t compile_ns(const struct translator *tr)
+static uint64_t ns_of(const struct translator *tr, uint64_t ticks)
 {
-    uint64_t ticks = host_ticks() - tr->first_ticks, ns = now_ns() - tr->first_ns;
-    return ticks ? (uint64_t)((unsigned __int128)tr->compile_ticks * ns / ticks) : 0;
+    uint64_t all_ticks = host_ticks() - tr->first_ticks, all_ns = now_ns() - tr->first_ns;
+    return all_ticks ? (uint64_t)((unsigned __int128)ticks * all_ns / all_ticks) : 0;
 }
 
 /* ---- Life ---- */
@@ -61,6 +64,16 @@ static uint64_t compile_ns(const struct translator *tr)
 static void on_evicted(void *context, struct jit_unit *unit);
 
 static const struct jit_cache_ops cache_ops = {.evicted = on_evicted};
+
+static void begin_compile(struct translator *tr)
+{
+    const struct compile_target target = {.cache = tr->cache,
+                                          .machine = &tr->machine,
+                                          .thunks = &tr->thunks,
+                                          .modes = tr->options->modes,
+                                          .limits = tr->limits};
+    compile_init(&tr->compile, tr->options->threads, &target);
+}
 
 static void make_thunks(struct translator *tr)
 {
@@ -98,6 +111,7 @@ int translator_new(struct translator **out, const struct engine_options *options
         translator_free(tr);
         return r;
     }
+    begin_compile(tr);
     make_thunks(tr);
     start_clocks(tr);
     *out = tr;
@@ -108,8 +122,10 @@ void translator_free(struct translator *tr)
 {
     if (!tr)
         return;
-    if (tr->assembler)
+    if (tr->assembler) {
+        compile_release(&tr->compile);
         jit_assembler_free(tr->assembler);
+    }
     jit_cache_free(tr->cache);
     free(tr);
 }
@@ -242,13 +258,14 @@ static bool is_empty(const struct ir *ir)
 
 /* With a copy of what it was lifted from. */
 static struct translation *translation_new(struct translator *tr, struct unit *cold,
+                                           const struct lift_result *lifted, const struct jit_room *room,
                                            enum translation_kind kind, bool changeable)
 {
-    const struct lift_result *lifted = &tr->lifted;
     unsigned parts = count_parts(lifted);
     struct translation *t =
-        jit_cache_record(tr->cache, sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
-                                        parts * sizeof(struct translation_part) + lifted->byte_count);
+        jit_cache_record(tr->cache, room,
+                         sizeof(*t) + lifted->piece_count * sizeof(t->pieces[0]) +
+                             parts * sizeof(struct translation_part) + lifted->byte_count);
     if (!t)
         return NULL;
     t->cold = cold;
@@ -259,6 +276,7 @@ static struct translation *translation_new(struct translator *tr, struct unit *c
     t->tries = 0;
     t->changeable = changeable;
     t->cut = lifted->cut;
+    t->asked = false;
     memcpy(t->pieces, lifted->pieces, lifted->piece_count * sizeof(t->pieces[0]));
     memcpy(translation_bytes(t), lifted->bytes, lifted->byte_count);
     return t;
@@ -273,7 +291,7 @@ static struct translation *assemble(struct translator *tr, struct unit *cold, en
     unsigned first_site;
     if (!jit_cache_room(tr->cache, &room, &first_site))
         return NULL;
-    struct translation *t = translation_new(tr, cold, kind, changeable);
+    struct translation *t = translation_new(tr, cold, &tr->lifted, &room, kind, changeable);
     if (!t)
         return NULL;
     /* add_parts() writes to the list's first, which has come by then. */
@@ -327,24 +345,58 @@ static struct translation *translate(struct translator *tr, struct unit *cold,
     return t;
 }
 
+/* The unit leads to it from now on. */
+static void publish(struct translator *tr, struct unit *cold, struct translation *t)
+{
+    tr->stats.insns += t->insns;
+    tr->stats.loops += t->kind == TRANSLATION_LOOP;
+    atomic_store_explicit(&cold->translation, t, memory_order_release);
+    atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
+    if (cold->counted)
+        __atomic_store_n(&cold->cells[0].imm, 0, __ATOMIC_RELAXED);
+}
+
 struct translation *translator_add(struct translator *tr, struct unit *cold, const struct lift_source *source,
                                    enum translation_kind kind, uint64_t path, const bool *changeable,
                                    enum translator_failure *failure)
 {
     uint64_t start = host_ticks();
     struct translation *t = translate(tr, cold, source, kind, path, changeable, failure);
-    tr->compile_ticks += host_ticks() - start;
+    uint64_t ticks = host_ticks() - start;
+    tr->compile_ticks += ticks;
     if (t) {
-        tr->stats.insns += t->insns;
-        tr->stats.loops += kind == TRANSLATION_LOOP;
-        atomic_store_explicit(&cold->translation, t, memory_order_release);
-        atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
-        if (cold->counted)
-            __atomic_store_n(&cold->cells[0].imm, 0, __ATOMIC_RELAXED);
+        histogram_add(&tr->insn_ticks, ticks / t->insns, t->insns);
+        publish(tr, cold, t);
     } else {
         tr->stats.failed++;
     }
     return t;
+}
+
+struct compile *translator_compile(struct translator *tr)
+{
+    return &tr->compile;
+}
+
+struct translation *translator_take(struct translator *tr, struct unit *cold, const struct compile_job *job,
+                                    bool changeable)
+{
+    struct translation *t = translation_new(tr, cold, &job->lifted, &job->room, TRANSLATION_LOOP, changeable);
+    if (!t || !jit_cache_add(tr->cache, &t->unit, &job->room, &job->made, cold->pc))
+        return NULL;
+    if (cold->translation)
+        translator_kill(tr, cold->translation);
+    t->path = job->way.path;
+    add_parts(tr, t);
+    if (unlikely(tr->options->dump))
+        dump(tr, t);
+    publish(tr, cold, t);
+    return t;
+}
+
+void translator_drop(struct translator *tr)
+{
+    tr->stats.dropped++;
 }
 
 void translator_tie(struct translator *tr, uint64_t link, struct translation *t)
@@ -492,16 +544,7 @@ void translator_reuse(struct translator *tr, int chunk)
 static unsigned fetch_copy(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
 {
     const struct translation *t = context;
-    const uint8_t *copy = translation_bytes(t);
-    for (unsigned i = 0; i < t->piece_count; copy += t->pieces[i++].bytes) {
-        uint64_t offset = pc - t->pieces[i].pc;
-        if (offset >= t->pieces[i].bytes)
-            continue;
-        size = (unsigned)MIN(t->pieces[i].bytes - offset, size);
-        memcpy(bytes, copy + offset, size);
-        return size;
-    }
-    return 0;
+    return lift_fetch(t->pieces, t->piece_count, translation_bytes(t), pc, bytes, size);
 }
 
 /* The same IR as the translation was made of. */
@@ -532,7 +575,10 @@ struct engine_stats translator_stats(const struct translator *tr)
 {
     struct engine_stats stats = tr->stats;
     struct jit_cache_stats cache = jit_cache_stats(tr->cache);
-    stats.compile_ns = compile_ns(tr);
+    stats.asked = tr->compile.asked;
+    stats.thread_ns = ns_of(tr, tr->compile.ticks);
+    stats.compile_ns = ns_of(tr, tr->compile_ticks) + stats.thread_ns;
+    stats.insn_ns = ns_of(tr, histogram_median(&tr->insn_ticks));
     stats.units = cache.units;
     stats.bytes = cache.bytes;
     stats.killed = cache.killed;

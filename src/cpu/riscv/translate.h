@@ -7,6 +7,7 @@
 #ifndef CPU_RISCV_TRANSLATE_H
 #define CPU_RISCV_TRANSLATE_H
 
+#include "cpu/riscv/compile.h"
 #include "cpu/riscv/engine.h"
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/unit.h"
@@ -40,6 +41,7 @@ struct translation {
     uint8_t tries; /* to make a loop of it */
     bool changeable;
     bool cut;      /* struct lift_result */
+    bool asked;    /* the compile thread is to make a loop of it */
     uint64_t path; /* of a loop; of a plain one, instructions */
     struct lift_piece pieces[];
 };
@@ -93,6 +95,17 @@ enum translator_failure {
 struct translation *translator_add(struct translator *translator, struct unit *cold,
                                    const struct lift_source *source, enum translation_kind kind,
                                    uint64_t path, const bool *changeable, enum translator_failure *failure);
+
+/* What loops are asked of. */
+struct compile *translator_compile(struct translator *translator);
+
+/* The loop that was made on request takes the place of the unit's translation. NULL: there is no memory for its
+ * record, or other ones that were made before it were forgotten. */
+struct translation *translator_take(struct translator *translator, struct unit *cold,
+                                    const struct compile_job *job, bool changeable);
+
+/* A request led to nothing. */
+void translator_drop(struct translator *translator);
 
 /* The translation is alive. */
 void translator_tie(struct translator *translator, uint64_t link, struct translation *translation);

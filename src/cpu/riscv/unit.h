@@ -67,6 +67,7 @@ struct cell_info {
 #define UNIT_BYTES        (UNIT_INSNS * 4)
 
 struct translation;
+struct lift_way;
 
 /* What a look-up reads is together. */
 struct unit {
@@ -143,12 +144,19 @@ const struct translation *code_translation(struct code *code, uint64_t pc);
 void code_tie(struct code *code, uint64_t link, const struct unit *unit);
 
 /* What the translation at `pc` is, and a loop's path. */
-enum code_heat { CODE_IS_COUNTED, CODE_IS_LOOP, CODE_IS_OTHER };
+enum code_heat {
+    CODE_IS_NONE, /* there is none now */
+    CODE_IS_COUNTED,
+    CODE_IS_ASKED, /* a loop will be in its place some time later */
+    CODE_IS_LOOP,
+    CODE_IS_OTHER,
+};
 enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path);
 
-/* Translates the code at `pc` once more, as a loop with this path. NULL: it was not seen to go one way; after some of that it is
- * translated so that nothing counts its rounds any more. */
-void code_heat(struct code *code, uint64_t pc, const uint64_t *path);
+/* Translates the code at `pc` once more, as a loop that goes this way, or has it done: true, it will be there some
+ * time later. No way: it was not seen to go one; after some of that it is translated so that nothing counts its
+ * rounds any more. */
+bool code_heat(struct hart *hart, uint64_t pc, const struct lift_way *way);
 
 /* The unit at `pc` need not count its ways back: where they lead, no loop will be made. */
 void code_cool(struct code *code, uint64_t pc);

@@ -26,7 +26,7 @@ static void swap(struct jit_assembler *as, unsigned a, unsigned b)
 static void load(struct jit_assembler *as, unsigned reg, int32_t offset)
 {
     if (reg < JIT_FP)
-        x86_rm(as, X86_MOV | X86_W, reg, X86_STATE(offset));
+        x86_mov_state(as, X86_MOV, reg, offset);
     else
         x86_sse_m(as, X86(0xf3, 1, 0x7e), reg, 0, X86_STATE(offset));
 }
@@ -34,7 +34,7 @@ static void load(struct jit_assembler *as, unsigned reg, int32_t offset)
 static void store(struct jit_assembler *as, unsigned reg, int32_t offset)
 {
     if (reg < JIT_FP)
-        x86_rm(as, X86_MOV_STORE | X86_W, reg, X86_STATE(offset));
+        x86_mov_state(as, X86_MOV_STORE, reg, offset);
     else
         x86_sse_m(as, X86(0x66, 1, 0xd6), reg, 0, X86_STATE(offset));
 }

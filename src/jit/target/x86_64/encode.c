@@ -1,111 +1,150 @@
 #include "jit/target/x86_64/encode.h"
 
-/* An instruction in the making: the bytes up to ModRM and SIB, displacement and immediate behind them. In registers, since bytes
- * that are stored one by one and then copied at once make the copy wait for the stores. */
-static inline void add(struct jit_code *b, unsigned byte)
+/* An instruction is made from its last byte to its first, as hot code is: right where it belongs. One of cold code is made
+ * elsewhere and copied, for its size has to be known. What adds bytes in front of `at` returns where the next ones go. */
+enum { MAX_BYTES = 15 };
+
+static inline uint8_t *end_of(struct jit_assembler *as)
 {
-    b->head |= (uint64_t)(uint8_t)byte << 8 * b->head_size++;
+    return unlikely(as->in_cold) ? as->scratch + 16 : as->hot;
 }
 
-/* Displacement, immediate: 1, 2 or 4 bytes. */
-static inline void add_tail(struct jit_code *b, uint32_t value, unsigned size)
+static inline bool take_room(struct jit_assembler *as, unsigned size)
 {
-    b->tail |= (uint64_t)(value & (UINT32_MAX >> (32 - 8 * size))) << 8 * b->tail_size;
-    b->tail_size += size;
+    as->last_size = size;
+    if (unlikely(as->left < MAX_BYTES)) {
+        as->left = 0;
+        return false;
+    }
+    as->left -= size;
+    return true;
 }
 
-/* Prefixes, REX and the opcode's bytes; register numbers' fourth bits go into REX. */
-static void add_opcode(struct jit_code *b, uint32_t op, unsigned reg, unsigned index, unsigned base,
-                       bool byte_register)
+static inline void finish(struct jit_assembler *as, uint8_t *start)
+{
+    unsigned size = (unsigned)(end_of(as) - start);
+    if (!take_room(as, size))
+        return;
+    if (likely(!as->in_cold)) {
+        as->hot = start;
+        return;
+    }
+    memcpy(as->cold, start, 16); /* what is too much falls on memory that is still free */
+    as->cold += size;
+}
+
+static inline uint8_t *add(uint8_t *at, unsigned byte)
+{
+    *--at = (uint8_t)byte;
+    return at;
+}
+
+/* Displacement, immediate: 1, 2 or 4 bytes, or none. */
+static inline uint8_t *add_number(uint8_t *at, int32_t value, unsigned size)
+{
+    if (size == 1)
+        return add(at, (unsigned)value);
+    at -= size;
+    if (size == 2)
+        memcpy(at, &value, 2);
+    else if (size)
+        memcpy(at, &value, 4);
+    return at;
+}
+
+/* The opcode's bytes, REX and prefixes; register numbers' fourth bits go into REX. */
+static inline uint8_t *add_opcode(uint8_t *at, uint32_t op, unsigned reg, unsigned index, unsigned base,
+                                  bool byte_register)
 {
     unsigned prefix = op >> 16 & 0xff, map = op >> 8 & 0xff;
-    unsigned rex = (op & X86_W ? 8u : 0) | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (base >> 3 & 1);
-    if (prefix)
-        add(b, prefix);
+    unsigned rex = (op & X86_W ? 8u : 0) | (reg >> 1 & 4) | (index >> 2 & 2) | (base >> 3 & 1);
+    at = add(at, op);
+    if (map) {
+        if (map > 1)
+            at = add(at, map == 2 ? 0x38 : 0x3a);
+        at = add(at, 0x0f);
+    }
     if (rex || byte_register)
-        add(b, 0x40 | rex);
-    if (map)
-        add(b, 0x0f);
-    if (map > 1)
-        add(b, map == 2 ? 0x38 : 0x3a);
-    add(b, op & 0xff);
+        at = add(at, 0x40 | rex);
+    return prefix ? add(at, prefix) : at;
 }
 
-static void add_vex(struct jit_code *b, uint32_t op, unsigned reg, unsigned index, unsigned base,
-                    unsigned second)
+static uint8_t *add_vex(uint8_t *at, uint32_t op, unsigned reg, unsigned index, unsigned base,
+                        unsigned second)
 {
     unsigned prefix = op >> 16 & 0xff, map = op >> 8 & 0xff;
     unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
     unsigned r = ~reg >> 3 & 1, x = ~index >> 3 & 1, bb = ~base >> 3 & 1, v = ~second & 15;
+    at = add(at, op);
     if (map == 1 && x && bb && !(op & X86_W)) {
-        add(b, 0xc5);
-        add(b, r << 7 | v << 3 | pp);
-    } else {
-        add(b, 0xc4);
-        add(b, r << 7 | x << 6 | bb << 5 | map);
-        add(b, (op & X86_W ? 0x80u : 0) | v << 3 | pp);
+        at = add(at, r << 7 | v << 3 | pp);
+        return add(at, 0xc5);
     }
-    add(b, op & 0xff);
+    at = add(at, (op & X86_W ? 0x80u : 0) | v << 3 | pp);
+    at = add(at, r << 7 | x << 6 | bb << 5 | map);
+    return add(at, 0xc4);
 }
 
-static void add_modrm(struct jit_code *b, unsigned mod, unsigned reg, unsigned rm)
+static inline uint8_t *add_modrm(uint8_t *at, unsigned mod, unsigned reg, unsigned rm)
 {
-    add(b, mod << 6 | (reg & 7) << 3 | (rm & 7));
+    return add(at, mod << 6 | (reg & 7) << 3 | (rm & 7));
 }
 
-/* ModRM, SIB and displacement. `after`: bytes of the instruction that follow. */
-static void add_memory(struct jit_assembler *as, struct jit_code *b, unsigned reg, struct x86_mem m,
-                       unsigned after)
+/* In the place of a base register: a SIB byte follows; there is none. */
+enum { SIB = 4, NO_BASE = 5 };
+
+/* Memory that is relative to the instruction's end, or absolute. In cold code the end is not known yet: move_target(). */
+static uint8_t *add_unbased(const struct jit_assembler *as, uint8_t *at, unsigned reg, struct x86_mem m)
 {
-    const unsigned sib = 4, none = 5;
     if (m.target) {
-        add_modrm(b, 0, reg, none);
-        unsigned size = b->head_size + 4 + after;
-        const uint8_t *end = jit_here(as) + (as->in_cold ? size : 0);
-        add_tail(b, (uint32_t)((const uint8_t *)m.target - end), 4);
-        return;
+        at = add_number(at, (int32_t)((const uint8_t *)m.target - jit_here(as)), 4);
+        return add_modrm(at, 0, reg, NO_BASE);
     }
-    if (m.base < 0) {
-        add_modrm(b, 0, reg, sib);
-        add_modrm(b, m.scale, m.index < 0 ? sib : (unsigned)m.index, none);
-        add_tail(b, (uint32_t)m.disp, 4);
-        return;
-    }
-    unsigned base = (unsigned)m.base & 7;
-    unsigned mod = m.disp == 0 && base != none ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
-    if (m.index >= 0 || base == sib) {
-        add_modrm(b, mod, reg, sib);
-        add_modrm(b, m.scale, m.index < 0 ? sib : (unsigned)m.index, base);
-    } else {
-        add_modrm(b, mod, reg, base);
-    }
-    if (mod)
-        add_tail(b, (uint32_t)m.disp, mod == 1 ? 1 : 4);
+    at = add_number(at, m.disp, 4);
+    at = add_modrm(at, m.scale, m.index < 0 ? SIB : (unsigned)m.index, NO_BASE);
+    return add_modrm(at, 0, reg, SIB);
 }
 
-static void add_immediate(struct jit_code *b, int32_t imm, unsigned size)
+/* Displacement, SIB and ModRM. */
+static inline uint8_t *add_memory(const struct jit_assembler *as, uint8_t *at, unsigned reg, struct x86_mem m)
 {
-    if (size)
-        add_tail(b, (uint32_t)imm, size);
+    if (unlikely(m.base < 0))
+        return add_unbased(as, at, reg, m);
+    unsigned base = (unsigned)m.base & 7;
+    unsigned size = m.disp == 0 && base != NO_BASE ? 0 : m.disp == (int8_t)m.disp ? 1 : 4;
+    unsigned mod = size == 4 ? 2 : size;
+    at = add_number(at, m.disp, size);
+    if (m.index >= 0 || base == SIB) {
+        at = add_modrm(at, m.scale, m.index < 0 ? SIB : (unsigned)m.index, base);
+        base = SIB;
+    }
+    return add_modrm(at, mod, reg, base);
 }
 
-static bool wants_rex(uint32_t op, unsigned reg)
+/* In cold code: the displacement before `behind` becomes relative to the instruction's end. */
+static void move_target(const uint8_t *start, uint8_t *behind, const uint8_t *end)
+{
+    int32_t displacement;
+    memcpy(&displacement, behind - sizeof(displacement), sizeof(displacement));
+    displacement -= (int32_t)(end - start);
+    memcpy(behind - sizeof(displacement), &displacement, sizeof(displacement));
+}
+
+static inline bool wants_rex(uint32_t op, unsigned reg)
 {
     return op & X86_B && reg >= RSP && reg < JIT_FP;
 }
 
-static unsigned high(int8_t reg)
+static inline unsigned high(int8_t reg)
 {
     return reg < 0 ? 0 : (unsigned)reg;
 }
 
 void x86_rri(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm, int32_t imm, unsigned size)
 {
-    struct jit_code b = {0};
-    add_opcode(&b, op, reg, 0, rm, wants_rex(op, reg) || wants_rex(op, rm));
-    add_modrm(&b, 3, reg, rm);
-    add_immediate(&b, imm, size);
-    jit_put(as, &b);
+    uint8_t *at = add_number(end_of(as), imm, size);
+    at = add_modrm(at, 3, reg, rm);
+    finish(as, add_opcode(at, op, reg, 0, rm, wants_rex(op, reg) || wants_rex(op, rm)));
 }
 
 void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
@@ -113,21 +152,21 @@ void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
     x86_rri(as, op, reg, rm, 0, 0);
 }
 
-static void add_segment(struct jit_assembler *as, struct jit_code *b, struct x86_mem mem)
+static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
 {
-    if (mem.guest && as->machine->memory_base)
-        add(b, 0x65);
+    return mem.guest && as->machine->memory_base ? add(at, 0x65) : at;
 }
 
 void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
              unsigned size)
 {
-    struct jit_code b = {0};
-    add_segment(as, &b, mem);
-    add_opcode(&b, op, reg, high(mem.index), high(mem.base), wants_rex(op, reg));
-    add_memory(as, &b, reg, mem, size);
-    add_immediate(&b, imm, size);
-    jit_put(as, &b);
+    uint8_t *end = end_of(as), *behind = add_number(end, imm, size);
+    uint8_t *at = add_memory(as, behind, reg, mem);
+    at = add_opcode(at, op, reg, high(mem.index), high(mem.base), wants_rex(op, reg));
+    at = add_segment(as, at, mem);
+    if (unlikely(mem.target && as->in_cold))
+        move_target(at, behind, end);
+    finish(as, at);
 }
 
 void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem)
@@ -137,19 +176,18 @@ void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem 
 
 void x86_vex(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
 {
-    struct jit_code b = {0};
-    add_vex(&b, op, reg, 0, rm, second);
-    add_modrm(&b, 3, reg, rm);
-    jit_put(as, &b);
+    uint8_t *at = add_modrm(end_of(as), 3, reg, rm);
+    finish(as, add_vex(at, op, reg, 0, rm, second));
 }
 
 void x86_vex_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem)
 {
-    struct jit_code b = {0};
-    add_segment(as, &b, mem);
-    add_vex(&b, op, reg, high(mem.index), high(mem.base), second);
-    add_memory(as, &b, reg, mem, 0);
-    jit_put(as, &b);
+    uint8_t *end = end_of(as), *at = add_memory(as, end, reg, mem);
+    at = add_vex(at, op, reg, high(mem.index), high(mem.base), second);
+    at = add_segment(as, at, mem);
+    if (mem.target && as->in_cold)
+        move_target(at, end, end);
+    finish(as, at);
 }
 
 void x86_sse(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, unsigned rm)
@@ -173,47 +211,66 @@ void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size)
     jit_put_bytes(as, bytes, size);
 }
 
+/* An instruction of up to eight bytes, the lowest first. Once in memory: what is spread over more of it is less often in the
+ * processor's cache. */
+static __attribute__((noinline)) void put(struct jit_assembler *as, uint64_t bytes, unsigned size)
+{
+    if (!take_room(as, size))
+        return;
+    if (as->in_cold) {
+        memcpy(as->cold, &bytes, sizeof(bytes));
+        as->cold += size;
+        return;
+    }
+    bytes <<= 8 * (sizeof(bytes) - size);
+    memcpy(as->hot - sizeof(bytes), &bytes, sizeof(bytes));
+    as->hot -= size;
+}
+
+void x86_mov_state(struct jit_assembler *as, unsigned op, unsigned reg, int32_t offset)
+{
+    bool near = offset == (int8_t)offset;
+    unsigned rex = 0x48 | (reg >> 1 & 4), modrm = (near ? 0x40 : 0x80) | (reg & 7) << 3 | RBP;
+    put(as, rex | op << 8 | modrm << 16 | (uint64_t)(uint32_t)offset << 24, near ? 4 : 7);
+}
+
+static void put_mov_wide(struct jit_assembler *as, unsigned reg, int64_t value)
+{
+    uint8_t *at = add_number(end_of(as), (int32_t)(value >> 32), 4);
+    at = add_number(at, (int32_t)value, 4);
+    at = add(at, 0xb8 | (reg & 7));
+    finish(as, add(at, 0x48 | reg >> 3));
+}
+
 void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value)
 {
-    struct jit_code b = {0};
+    uint64_t low = (uint32_t)value, number = reg & 7;
     if (value >= 0 && value <= UINT32_MAX) {
+        uint64_t plain = 0xb8 | number | low << 8;
         if (reg >= R8)
-            add(&b, 0x41);
-        add(&b, 0xb8 | (reg & 7));
-        add_tail(&b, (uint32_t)value, 4);
+            put(as, 0x41 | plain << 8, 6);
+        else
+            put(as, plain, 5);
     } else if (x86_fits32(value)) {
-        add(&b, 0x48 | reg >> 3);
-        add(&b, 0xc7);
-        add_modrm(&b, 3, 0, reg);
-        add_tail(&b, (uint32_t)value, 4);
+        put(as, 0x48 | reg >> 3 | 0xc7 << 8 | (0xc0 | number) << 16 | low << 24, 7);
     } else {
-        add(&b, 0x48 | reg >> 3);
-        add(&b, 0xb8 | (reg & 7));
-        add_tail(&b, (uint32_t)value, 4);
-        add_tail(&b, (uint32_t)((uint64_t)value >> 32), 4);
+        put_mov_wide(as, reg, value);
     }
-    jit_put(as, &b);
 }
 
 /* ---- Jumps ---- */
 
-static void put_relative(struct jit_assembler *as, struct jit_code *b, const void *target)
-{
-    const uint8_t *end = jit_here(as) + (as->in_cold ? b->head_size + 4 : 0);
-    add_tail(b, (uint32_t)((const uint8_t *)target - end), 4);
-    jit_put(as, b);
-}
+/* The lowest byte comes first. */
+enum { JMP = 0xe9, CALL = 0xe8, JCC = 0x800f };
 
-static void jump(struct jit_assembler *as, unsigned opcode, const void *target)
+/* The opcode has one or two bytes. */
+static __attribute__((noinline)) void jump(struct jit_assembler *as, unsigned opcode, const void *target)
 {
-    struct jit_code b = {0};
-    if (opcode > 0xff)
-        add(&b, opcode >> 8);
-    add(&b, opcode);
-    put_relative(as, &b, target);
+    unsigned bytes = opcode > 0xff ? 2 : 1, size = bytes + 4;
+    uint32_t displacement =
+        (uint32_t)((const uint8_t *)target - jit_here(as) - (as->in_cold ? (ptrdiff_t)size : 0));
+    put(as, opcode | (uint64_t)displacement << 8 * bytes, size);
 }
-
-enum { JMP = 0xe9, CALL = 0xe8, JCC = 0x0f80 };
 
 void x86_jmp(struct jit_assembler *as, const void *target)
 {
@@ -222,7 +279,7 @@ void x86_jmp(struct jit_assembler *as, const void *target)
 
 void x86_jcc(struct jit_assembler *as, enum x86_condition condition, const void *target)
 {
-    jump(as, JCC | condition, target);
+    jump(as, JCC | condition << 8, target);
 }
 
 void x86_call(struct jit_assembler *as, const void *target)
@@ -251,7 +308,7 @@ uint8_t *x86_jmp_site(struct jit_assembler *as, const void *target)
 
 uint8_t *x86_jcc_site(struct jit_assembler *as, enum x86_condition condition, const void *target)
 {
-    return jump_site(as, JCC | condition, target);
+    return jump_site(as, JCC | condition << 8, target);
 }
 
 uint8_t *x86_call_site(struct jit_assembler *as, const void *target)

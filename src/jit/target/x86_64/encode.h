@@ -71,6 +71,10 @@ void x86_sse(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned secon
 void x86_sse_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned second, struct x86_mem mem);
 
 void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size);
+
+/* X86_MOV, X86_MOV_STORE of 8 bytes of the state: as x86_rm() with X86_STATE(offset), in fewer steps, for there are many. */
+void x86_mov_state(struct jit_assembler *as, unsigned op, unsigned reg, int32_t offset);
+
 void x86_mov_imm(struct jit_assembler *as, unsigned reg, int64_t value);
 
 /* Jumps to exec addresses. */

@@ -424,14 +424,14 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref)
  * begins with it. */
 enum { GRAVE = 0xf4 };
 
-void jit_bury(uint8_t *entry)
+void jit_bury(uint8_t *place)
 {
-    __atomic_store_n(entry, GRAVE, __ATOMIC_RELEASE);
+    __atomic_store_n(place, GRAVE, __ATOMIC_RELEASE);
 }
 
-HOST_NO_TSAN bool jit_is_buried(const uint8_t *entry)
+HOST_NO_TSAN bool jit_is_buried(const uint8_t *place)
 {
-    return __atomic_load_n(entry, __ATOMIC_ACQUIRE) == GRAVE;
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE) == GRAVE;
 }
 
 void jit_patch(uint8_t *field, ptrdiff_t to_exec, const uint8_t *target)
