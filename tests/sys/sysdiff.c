@@ -206,7 +206,8 @@ int main(int argc, char **argv)
             avoid(&options, argv[i + 1]);
         else if (strcmp(argv[i], "--engine") == 0 && engine_parse_kind(&options.engine, argv[i + 1]))
             continue;
-        else if (strcmp(argv[i], "--engine-options") == 0 && engine_parse_options(&options.engine, argv[i + 1]))
+        else if (strcmp(argv[i], "--engine-options") == 0 &&
+                 engine_parse_options(&options.engine, argv[i + 1]))
             continue;
         else
             die("unknown option", argv[i]);
