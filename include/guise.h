@@ -98,6 +98,7 @@ void guise_vm_free(struct guise_vm *vm);
  *   temporary  "on": what the guest writes to the image's disk is dropped at its end
  *   timeout    seconds after which the machine ends
  *   dump-dtb   path of a file that the device tree is written to; the machine then does not start
+ *   engine     "jit" (the default) or "interp"
  * Returns 0, GUISE_E_CONFIG (unknown key, bad value) or GUISE_E_NOMEM. */
 int guise_vm_set(struct guise_vm *vm, const char *key, const char *value, struct guise_error *err);
 

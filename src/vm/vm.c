@@ -49,6 +49,13 @@ static int check_engine(struct guise_vm *vm, const char *value)
     return engine_parse_kind(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
 }
 
+/* There is no lockstep of computers: what devices and clocks do is not the same twice. */
+static int check_machine_engine(struct guise_vm *vm, const char *value)
+{
+    bool is_one = engine_parse_kind(&vm->engine_parsed, value) && vm->engine_parsed.kind != ENGINE_LOCKSTEP;
+    return is_one ? 0 : GUISE_E_CONFIG;
+}
+
 static int check_engine_options(struct guise_vm *vm, const char *value)
 {
     return engine_parse_options(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
@@ -160,14 +167,13 @@ struct property {
     const char *expected;                                 /* for the message when `check` says no */
 };
 
-#define COMMON_PROPERTIES                                                                              \
-    {"engine", TEXT(engine), check_engine, "interp, jit or lockstep"}, {"cpu", TEXT(cpu), NULL, NULL}, \
-        {"stats", TEXT(stats), check_stats, "text or json"},                                           \
-        {"engine-options", TEXT(engine_options), check_engine_options,                                 \
-         "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, hot:N, "  \
-         "threads:0|1|2, insns:N, cache:BYTES"},                                                       \
-    {                                                                                                  \
-        "dump", TEXT(dump), check_dump, "a list of guest, ir, host"                                    \
+#define COMMON_PROPERTIES                                                                             \
+    {"cpu", TEXT(cpu), NULL, NULL}, {"stats", TEXT(stats), check_stats, "text or json"},              \
+        {"engine-options", TEXT(engine_options), check_engine_options,                                \
+         "a list of random:SEED, few-registers, no-chain, no-returns, baseline, threshold:N, hot:N, " \
+         "threads:0|1|2, insns:N, cache:BYTES"},                                                      \
+    {                                                                                                 \
+        "dump", TEXT(dump), check_dump, "a list of guest, ir, host"                                   \
     }
 
 static const struct property process_properties[] = {
@@ -182,6 +188,7 @@ static const struct property process_properties[] = {
     {"strace", TEXT(strace), check_on, "on or off"},
     {"address-bits", TEXT(address_bits), check_bits, "a number from 39 to 46"},
     {"monitor", TEXT(monitor), check_not_empty, "the path of the guise command"},
+    {"engine", TEXT(engine), check_engine, "interp, jit or lockstep"},
     COMMON_PROPERTIES,
     /* For a monitor that is started again inside a root; not part of the library's documentation. */
     {"execfn", TEXT(execfn), NULL, NULL},
@@ -209,6 +216,7 @@ static const struct property machine_properties[] = {
     {"temporary", TEXT(temporary), check_on, "on or off"},
     {"timeout", TEXT(timeout), check_timeout, "a number of seconds"},
     {"dump-dtb", TEXT(dump_dtb), check_not_empty, "a file"},
+    {"engine", TEXT(engine), check_machine_engine, "interp or jit"},
     COMMON_PROPERTIES,
     {0},
 };
