@@ -220,15 +220,20 @@ static int prepare(struct process *p, struct thread **thread, struct guise_error
 }
 
 /* What a vfork child shares with its parent is no thread of its own. */
+static bool may_have_thread(const struct process *p)
+{
+    return p->code && !p->vforked;
+}
+
 void process_pause_own_thread(const struct process *p)
 {
-    if (!p->vforked)
+    if (may_have_thread(p))
         code_pause_thread(p->code);
 }
 
 void process_resume_own_thread(const struct process *p)
 {
-    if (!p->vforked)
+    if (may_have_thread(p))
         code_resume_thread(p->code);
 }
 

@@ -119,7 +119,7 @@ static void test_unshare(void)
 
 static void fork_at_limit(void)
 {
-    const uid_t nobody_else = 54321;
+    const uid_t nobody_else = 100000 + (uid_t)getpid(); /* whose other processes count, too */
     const struct rlimit two = {2, 2};
     if (setresgid(nobody_else, nobody_else, nobody_else) || setresuid(nobody_else, nobody_else, nobody_else))
         _exit(2); /* not for us to do here */

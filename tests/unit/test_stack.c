@@ -222,7 +222,7 @@ static void follows_exe(void **state)
     assert_false(procfs_follow(&g.p, AT_FDCWD, "/proc/1/exe", path));
     assert_false(procfs_follow(&g.p, AT_FDCWD, "/etc/exe", path));
     assert_false(procfs_open(&g.p, AT_FDCWD, "/proc/1/maps", O_RDONLY, &length));
-    assert_false(procfs_open(&g.p, AT_FDCWD, "/proc/self/status", O_RDONLY, &length));
+    assert_false(procfs_open(&g.p, AT_FDCWD, "/proc/self/limits", O_RDONLY, &length));
     assert_false(procfs_open(&g.p, AT_FDCWD, "/tmp/maps", O_RDONLY, &length));
     assert_false(procfs_open(&g.p, AT_FDCWD, "/proc/self/maps", O_RDWR, &length));
 }
