@@ -33,7 +33,8 @@ struct runner {
     pthread_t thread;
     struct system_hart *h;
     _Atomic bool end;
-    unsigned kicks, calls, sleeps; /* how it came back */
+    _Atomic unsigned kicks;
+    unsigned calls, sleeps; /* how it came back, too */
 };
 
 static void *run_hart(void *object)
@@ -258,6 +259,62 @@ static void test_kicks(void **state)
     assert_int_equal(r.calls, 0);
 }
 
+/* Code that never ends by itself leads through every kind of jump, back in its page and over to another one. */
+static void put_endless(struct machine *m, unsigned shape)
+{
+    const uint64_t other = PROGRAM + PAGE;
+    switch (shape) {
+    case 0: PUT(m, PROGRAM, JAL(X_RA, 0)); break; /* calls itself */
+    case 1: PUT(m, PROGRAM, AUIPC(X_RA, 0), JALR(X_RA, X_RA, 0)); break;
+    case 2: PUT(m, PROGRAM, AUIPC(T0, 0), JALR(0, T0, 0)); break;
+    case 3: /* calls that return; the way back is a jump */
+        PUT(m, PROGRAM, JAL(X_RA, 12), ADDI(A0, A0, 1), JAL(0, -8), JALR(0, X_RA, 0));
+        break;
+    case 4: /* a call that returns to before it */
+        PUT(m, PROGRAM, JAL(X_RA, 8), JAL(0, 0), ADDI(X_RA, X_RA, -4), JALR(0, X_RA, 0));
+        break;
+    case 5: /* from page to page */
+        PUT(m, PROGRAM, JAL(0, PAGE));
+        PUT(m, other, JAL(0, -(int)PAGE));
+        break;
+    case 6: /* calls of the other page */
+        PUT(m, PROGRAM, JAL(X_RA, PAGE), BEQ(0, 0, -4));
+        PUT(m, other, JALR(0, X_RA, 0));
+        break;
+    case 7: /* each page calls the other and nobody returns */
+        PUT(m, PROGRAM, JAL(X_RA, PAGE));
+        PUT(m, other, JAL(X_RA, -(int)PAGE));
+        break;
+    case 8: PUT(m, PROGRAM, LR_W(A0, T1), SC_W(A1, A0, T1), BEQ(0, 0, -8)); break;
+    case 9: /* accesses that no TLB answers */ PUT(m, PROGRAM, LD(A0, T2, 0), BEQ(0, 0, -4)); break;
+    case 10: PUT(m, PROGRAM, CSRRS(A0, RV_CSR_SSCRATCH, 0), BEQ(0, 0, -4)); break;
+    default: PUT(m, PROGRAM, FENCE_I, BEQ(0, 0, -4)); break;
+    }
+}
+
+static void test_kicks_of_all_code(void **state)
+{
+    enum { SHAPES = 12, KICKS = 20 };
+    struct machine *m = *state;
+    for (unsigned shape = 0; shape < SHAPES; shape++) {
+        struct runner r;
+        start(m, m->hart, PROGRAM, false);
+        put_endless(m, shape);
+        m->hart->hart.x[T1] = DATA;
+        m->hart->hart.x[T2] = DEVICE;
+        begin(&r, m->hart);
+        for (unsigned i = 0; i < KICKS; i++) {
+            unsigned before = atomic_load(&r.kicks);
+            usleep(200);
+            system_hart_kick(m->hart);
+            while (atomic_load(&r.kicks) == before)
+                sched_yield();
+        }
+        end(&r);
+        assert_int_equal(r.calls, 0);
+    }
+}
+
 struct hammer {
     _Atomic uint64_t *word;
     _Atomic bool end;
@@ -363,9 +420,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_counters),       TEST(test_remote_sfence),  TEST(test_fences_of_each_other),
-        TEST(test_code_of_others), TEST(test_kicks),          TEST(test_kicks_at_atomics),
-        TEST(test_wakes),          TEST(test_line_and_timer),
+        TEST(test_counters),         TEST(test_remote_sfence), TEST(test_fences_of_each_other),
+        TEST(test_code_of_others),   TEST(test_kicks),         TEST(test_kicks_of_all_code),
+        TEST(test_kicks_at_atomics), TEST(test_wakes),         TEST(test_line_and_timer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
