@@ -103,8 +103,7 @@ void jit_bury(uint8_t *place);
 bool jit_is_buried(const uint8_t *place);
 
 /* Is it an instruction that an atomic operation may come to again and again, while other threads change the word? Nothing is done
- * before it, so jit_recover() knows the state there. Returns the register that has the address, in paged memory the host's; or -1.
- * Async-signal-safe. */
-int jit_is_retried(const uint8_t *pc);
+ * before it, so jit_recover() knows the state there. Async-signal-safe. */
+bool jit_is_retried(const uint8_t *pc);
 
 #endif

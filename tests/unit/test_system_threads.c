@@ -328,7 +328,7 @@ static void *hammer(void *object)
     return NULL;
 }
 
-/* The hart is kicked out of an atomic that does not get through in single steps; its registers are those from before it. */
+/* The hart is kicked out of a loop with an atomic that others get in the way of. */
 static void test_kicks_at_atomics(void **state)
 {
     struct machine *m = *state;

@@ -267,17 +267,11 @@ HOST_NO_TSAN static const void *recover_from(struct hart *hart, const void *pc, 
  * for ever: single steps take a thousand times as long as the other's loop. Then there is a way out before the atomic. */
 HOST_NO_TSAN static const void *leave_atomic(struct hart *hart, const void *pc, const void *ucontext)
 {
-    int address = jit_is_retried(pc);
+    if (!jit_is_retried(pc))
+        return NULL;
     bool again = hart->retried == pc;
-    if (address < 0)
-        return NULL;
     hart->retried = pc;
-    if (!again)
-        return NULL;
-    const void *out = recover_from(hart, pc, 0, 0, ucontext);
-    if (hart->tlb)
-        hart->fault.integer[address] = hart->jit.access.address;
-    return out;
+    return again ? recover_from(hart, pc, 0, 0, ucontext) : NULL;
 }
 
 /* The thread is in translated code: single steps bring it to the next place from which there is a way out. */

@@ -27,9 +27,6 @@
 
 enum { TABLES = 8 };
 
-/* struct jit_fault.host_signal: none, for the access was the helper's. */
-enum { TRAPPED = -1 };
-
 struct system_jit {
     struct {
         uint64_t context; /* 0: none */
@@ -106,7 +103,7 @@ static bool help(void *state_register, const void *at)
     memcpy(fault->fp, h->hart.jit.saved + ARRAY_SIZE(fault->integer), sizeof(fault->fp));
     fault->pc = at;
     fault->address = 0;
-    fault->host_signal = TRAPPED;
+    fault->host_signal = 0;
     return false;
 }
 
@@ -237,18 +234,16 @@ static bool is_wrong(struct system_hart *h, const char *what)
     return leave(h, EXIT_WRONG);
 }
 
-/* An access has ended in a trap, or the hart was asked to stop at an atomic that did not get through. */
+/* An access has ended in a trap. */
 static bool recover(struct system_hart *h)
 {
     uint64_t address;
     struct hart *hart = &h->hart;
-    if (hart->fault.host_signal > 0)
+    if (hart->fault.host_signal)
         return is_wrong(h, "a fault of the host's in the guest's memory");
     if (!code_recover(hart->code, hart, &address))
         return is_wrong(h, "a trap that is no access of the guest's");
     hart->pc += hart->bias;
-    if (hart->fault.host_signal != TRAPPED)
-        return leave(h, EXIT_PENDING);
     hart->pc = system_take_trap(h);
     return true;
 }

@@ -232,16 +232,14 @@ static void combine(struct jit_assembler *as, const struct ir_ins *ins, unsigned
     x86_rr(as, X86_MOV | X86_W, RCX, RAX);
 }
 
-HOST_NO_TSAN int jit_is_retried(const uint8_t *pc)
+HOST_NO_TSAN bool jit_is_retried(const uint8_t *pc)
 {
-    enum { LOCK = 0xf0, GS = 0x65, REX = 0x40, REX_B = 1, CMPXCHG = 0xb1 };
-    unsigned rex = 0;
-    if (*pc++ != LOCK)
-        return -1;
-    pc += *pc == GS;
-    if ((*pc & 0xf0) == REX)
-        rex = *pc++;
-    return pc[0] == 0x0f && pc[1] == CMPXCHG ? (pc[2] & 7) | (int)(rex & REX_B) << 3 : -1;
+    static const uint8_t lock = 0xf0, gs = 0x65, rex = 0x40, cmpxchg[] = {0x0f, 0xb1};
+    if (*pc++ != lock)
+        return false;
+    pc += *pc == gs;
+    pc += (*pc & 0xf0) == rex;
+    return pc[0] == cmpxchg[0] && pc[1] == cmpxchg[1];
 }
 
 /* A loop around lock cmpxchg, the jump back over a distance that is known when its bytes are. */
