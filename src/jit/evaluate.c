@@ -99,3 +99,31 @@ uint64_t ir_canonical(enum ir_type type, uint64_t bits)
         return IR_BOXED | ((bits & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : bits);
     return (bits & ~(UINT64_C(1) << 63)) > UINT64_C(0x7ff0000000000000) ? UINT64_C(0x7ff8000000000000) : bits;
 }
+
+unsigned ir_access_size(enum ir_op op, enum ir_type type)
+{
+    switch (op) {
+    case IR_LDS8:
+    case IR_LDU8:
+    case IR_ST8: return 1;
+    case IR_LDS16:
+    case IR_LDU16:
+    case IR_ST16: return 2;
+    case IR_LDS32:
+    case IR_LDU32:
+    case IR_ST32: return 4;
+    case IR_LD64:
+    case IR_ST64: return 8;
+    default: return type == IR_I32 || type == IR_F32 ? 4 : 8;
+    }
+}
+
+uint64_t ir_loaded(enum ir_op op, uint64_t bytes)
+{
+    switch (op) {
+    case IR_LDS8: return (uint64_t)(int8_t)bytes;
+    case IR_LDS16: return (uint64_t)(int16_t)bytes;
+    case IR_LDS32: return (uint64_t)(int32_t)bytes;
+    default: return bytes;
+    }
+}

@@ -121,41 +121,13 @@ static void know_page(struct bench *b, uint64_t address, bool writable)
         (struct jit_page){tag, writable ? tag : JIT_PAGE_NONE, 0, (uint64_t)b->window - b->guest_window};
 }
 
-static unsigned size_of_access(const struct jit_access *a)
-{
-    switch (a->op) {
-    case IR_LDS8:
-    case IR_LDU8:
-    case IR_ST8: return 1;
-    case IR_LDS16:
-    case IR_LDU16:
-    case IR_ST16: return 2;
-    case IR_LDS32:
-    case IR_LDU32:
-    case IR_ST32: return 4;
-    case IR_LD64:
-    case IR_ST64: return 8;
-    default: return a->type == IR_I32 || a->type == IR_F32 ? 4 : 8;
-    }
-}
-
-static uint64_t extend(unsigned op, uint64_t value)
-{
-    switch (op) {
-    case IR_LDS8: return (uint64_t)(int8_t)value;
-    case IR_LDS16: return (uint64_t)(int16_t)value;
-    case IR_LDS32: return (uint64_t)(int32_t)value;
-    default: return value;
-    }
-}
-
 /* A jit_helper. The registers it finds are not those of the unit any more when it comes back. */
 static bool help(void *state_register, const void *at)
 {
     struct bench *b = running;
     struct jit_access *a = &((struct cpu *)state_register)->state.access;
     uint64_t offset = a->address - b->guest_window, value = 0;
-    unsigned size = size_of_access(a);
+    unsigned size = ir_access_size(a->op, a->type);
     b->helped++;
     if (offset >= WINDOW) {
         memcpy(fault.integer, b->cpu->state.saved, sizeof(fault.integer));
@@ -170,7 +142,7 @@ static bool help(void *state_register, const void *at)
         a->value = (uint64_t)(b->window + offset);
     } else {
         memcpy(&value, b->window + offset, size);
-        a->value = extend(a->op, value);
+        a->value = ir_loaded(a->op, value);
     }
     if (b->helped % 2)
         know_page(b, a->address, b->helped % 4 == 1);

@@ -51,44 +51,16 @@ static struct system_hart *hart_of_state(void *state_register)
     return (struct system_hart *)((char *)state_register - offsetof(struct system_hart, hart.x[LIFT_BIAS]));
 }
 
-static unsigned size_of_access(const struct jit_access *a)
-{
-    switch (a->op) {
-    case IR_LDS8:
-    case IR_LDU8:
-    case IR_ST8: return 1;
-    case IR_LDS16:
-    case IR_LDU16:
-    case IR_ST16: return 2;
-    case IR_LDS32:
-    case IR_LDU32:
-    case IR_ST32: return 4;
-    case IR_LD64:
-    case IR_ST64: return 8;
-    default: return a->type == IR_I32 || a->type == IR_F32 ? 4 : 8;
-    }
-}
-
-static uint64_t extend(unsigned op, uint64_t value)
-{
-    switch (op) {
-    case IR_LDS8: return (uint64_t)(int8_t)value;
-    case IR_LDS16: return (uint64_t)(int16_t)value;
-    case IR_LDS32: return (uint64_t)(int32_t)value;
-    default: return value;
-    }
-}
-
 static bool access_memory(struct system_hart *h, struct jit_access *a)
 {
-    unsigned size = size_of_access(a);
+    unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
     if (a->op >= IR_AXCHG)
         return (a->value = (uint64_t)system_atomic(h, a->address, size, MMU_STORE)) != 0;
     if (!system_load(h, a->address, size, &a->value))
         return false;
-    a->value = extend(a->op, a->value);
+    a->value = ir_loaded(a->op, a->value);
     return true;
 }
 

@@ -42,24 +42,6 @@ static struct x86_mem guest_address(struct jit_assembler *as, ir_ref ref)
     return m;
 }
 
-static unsigned size_of(unsigned op, unsigned type)
-{
-    switch (op) {
-    case IR_LDS8:
-    case IR_LDU8:
-    case IR_ST8: return 1;
-    case IR_LDS16:
-    case IR_LDU16:
-    case IR_ST16: return 2;
-    case IR_LDS32:
-    case IR_LDU32:
-    case IR_ST32: return 4;
-    case IR_LD64:
-    case IR_ST64: return 8;
-    default: return type == IR_I32 || type == IR_F32 ? 4 : 8;
-    }
-}
-
 /* reg = m + plus */
 static void address_to(struct jit_assembler *as, unsigned reg, struct x86_mem m, unsigned plus)
 {
@@ -141,7 +123,7 @@ static void end_slow(struct jit_assembler *as, const uint8_t *back)
 
 static void choose_registers(struct jit_assembler *as, const struct ir_ins *ins, struct look_up *l)
 {
-    l->size = size_of(ins->op, ins->type);
+    l->size = ir_access_size(ins->op, ins->type);
     l->entry = jit_temp(as, JIT_INTEGERS);
     l->tag = jit_temp(as, JIT_INTEGERS);
 }
@@ -167,7 +149,7 @@ static void choose_load_registers(struct jit_assembler *as, const struct ir_ins 
         return;
     }
     as->busy |= JIT_REG(r);
-    l->size = size_of(ins->op, ins->type);
+    l->size = ir_access_size(ins->op, ins->type);
     l->entry = r;
     l->tag = jit_temp(as, JIT_INTEGERS);
 }
