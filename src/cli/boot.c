@@ -52,14 +52,6 @@ static const struct option options[] = {
     {0},
 };
 
-static const char *option_name(int value)
-{
-    size_t i = 0;
-    while (options[i].val != value)
-        i++;
-    return options[i].name;
-}
-
 /* Every option is the property of the same name; those without a value have one of their own. */
 static int set_option(struct guise_vm *vm, int option, struct guise_error *err)
 {
@@ -67,7 +59,7 @@ static int set_option(struct guise_vm *vm, int option, struct guise_error *err)
     case OPT_NO_REBOOT: return guise_vm_set(vm, "reboot", "off", err);
     case OPT_TEMPORARY: return guise_vm_set(vm, "temporary", "on", err);
     case OPT_STATS: return guise_vm_set(vm, "stats", optarg ? optarg : "text", err);
-    default: return guise_vm_set(vm, option_name(option), optarg, err);
+    default: return guise_vm_set(vm, cli_option_name(options, option), optarg, err);
     }
 }
 

@@ -98,6 +98,13 @@ static bool is_known(int value, const char *letters, const struct option *option
     return false;
 }
 
+const char *cli_option_name(const struct option *options, int val)
+{
+    while (options->val != val)
+        options++;
+    return options->name;
+}
+
 int cli_getopt(const struct verb *verb, int argc, char **argv, const char *letters,
                const struct option *options, int *status)
 {

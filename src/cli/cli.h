@@ -33,6 +33,9 @@ enum { CLI_END = -1, CLI_DONE = -2 };
 int cli_getopt(const struct verb *verb, int argc, char **argv, const char *letters,
                const struct option *options, int *status);
 
+/* The name of the option whose `val` this is: there is one. */
+const char *cli_option_name(const struct option *options, int val);
+
 /* Shows how far something is, as `progress` of struct guise_pull with a zeroed struct cli_progress as its context. */
 struct cli_progress {
     char phase[64];

@@ -48,14 +48,6 @@ static const struct option options[] = {
     {0},
 };
 
-static const char *option_name(int value)
-{
-    size_t i = 0;
-    while (options[i].val != value)
-        i++;
-    return options[i].name;
-}
-
 /* Every option is the property of the same name; some have a value of their own. */
 static int set_option(struct guise_vm *vm, int option, struct guise_error *err)
 {
@@ -64,7 +56,7 @@ static int set_option(struct guise_vm *vm, int option, struct guise_error *err)
         value = "on";
     if (option == OPT_STATS && !value)
         value = "text";
-    return guise_vm_set(vm, option_name(option), value, err);
+    return guise_vm_set(vm, cli_option_name(options, option), value, err);
 }
 
 static int list_extensions(void)
