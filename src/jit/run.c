@@ -87,6 +87,14 @@ static void store(struct run *r, const struct ir_ins *ins, unsigned size, uint64
         fault(r, address);
 }
 
+static void zero(struct run *r, const struct ir_ins *ins)
+{
+    uint64_t address = value_of(r, ins->a);
+    for (unsigned i = 0; i < IR_ZERO_BYTES && !r->ended; i += 8)
+        if (!r->world->store(r->world->context, address + i, 8, 0))
+            fault(r, address + i);
+}
+
 static uint64_t new_value(unsigned op, int64_t old, int64_t operand)
 {
     switch (op) {
@@ -400,6 +408,7 @@ static uint64_t step(struct run *r, const struct ir_ins *ins)
     case IR_ST32: store(r, ins, 4, value_of(r, ins->b)); return 0;
     case IR_ST64: store(r, ins, 8, value_of(r, ins->b)); return 0;
     case IR_STF: store(r, ins, ins->type == IR_F32 ? 4 : 8, value_of(r, ins->b)); return 0;
+    case IR_ZERO: zero(r, ins); return 0;
     case IR_CALL:
     case IR_CALLF: return call(r, ins);
     default: break;

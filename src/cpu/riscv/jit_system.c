@@ -56,6 +56,8 @@ static bool access_memory(struct system_hart *h, struct jit_access *a)
     unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
+    if (a->op == IR_ZERO)
+        return system_cache_block(h, RV_CBO_ZERO, a->address);
     if (a->op >= IR_AXCHG)
         return (a->value = (uint64_t)system_atomic(h, a->address, size, MMU_STORE)) != 0;
     if (!system_load(h, a->address, size, &a->value))

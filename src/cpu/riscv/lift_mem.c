@@ -96,13 +96,11 @@ ROW_FUNCTION(cache_block)
 
 ROW_FUNCTION(zero_block)
 {
-    enum { BLOCK = 64 };
+    enum { OFFSET = IR_ZERO_BYTES - 1 };
+    ir_ref address = lift_x(l, insn->rs1);
     if (l->limits->paged) {
-        lift_leave_stop(l, LIFT_INTERPRET);
-        return;
+        lift_require_zero_blocks(l);
+        lift_guard(l, lift_op_k(l, IR_AND, IR_I64, address, OFFSET)); /* which a trap's value would have */
     }
-    ir_ref zero = lift_constant(l, 0);
-    ir_ref block = lift_op_k(l, IR_AND, IR_I64, lift_x(l, insn->rs1), ~(uint64_t)(BLOCK - 1));
-    for (unsigned i = 0; i < BLOCK; i += 8)
-        lift_op(l, row->op, row->type, lift_op_k(l, IR_ADD, IR_I64, block, i), zero);
+    lift_op(l, row->op, row->type, lift_op_k(l, IR_AND, IR_I64, address, ~(uint64_t)OFFSET), 0);
 }

@@ -17,6 +17,9 @@ enum lift_slot {
     LIFT_FLAGS,     /* fflags that were raised in software */
     LIFT_CODE_BIAS, /* paged code: addresses less places */
     LIFT_STATUS,    /* paged code: mstatus */
+    LIFT_MODE,      /* paged code: enum priv */
+    LIFT_MENVCFG,
+    LIFT_SENVCFG,
     LIFT_SLOT_COUNT
 };
 
@@ -38,6 +41,7 @@ struct lifter {
     uint64_t bound;           /* where a piece behind it begins */
     bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
     bool fp_on, fp_dirty; /* paged code: it has looked whether floating point is on, and its state dirty */
+    bool zeroes;              /* the same: whether CBO.ZERO is legal */
 
     /* Guest code read ahead. */
     uint64_t window_pc;
@@ -119,6 +123,9 @@ bool lift_is_far(const struct lifter *l, uint64_t pc);
 
 /* Every way round that does not leave the page goes by a place that looks whether the hart is to stop. */
 bool lift_polls(const struct lifter *l, uint64_t target);
+
+/* Before a CBO.ZERO: it must be legal. */
+void lift_require_zero_blocks(struct lifter *l);
 
 /* Before the instruction: floating point must be on; and its state dirty if the instruction changes it, for else it becomes so. */
 void lift_require_fp(struct lifter *l, const struct rv_insn *insn);

@@ -52,6 +52,9 @@ static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
     [LIFT_FLAGS] = {"flags", LIFT_OFFSET(fflags), IR_I64, 0},
     [LIFT_CODE_BIAS] = {"bias", LIFT_OFFSET(bias), IR_I64, 0},
     [LIFT_STATUS] = {"status", SYSTEM_OFFSET(sys.mstatus), IR_I64, 0},
+    [LIFT_MODE] = {"mode", SYSTEM_OFFSET(sys.mode), IR_I64, 0},
+    [LIFT_MENVCFG] = {"menvcfg", SYSTEM_OFFSET(sys.menvcfg), IR_I64, 0},
+    [LIFT_SENVCFG] = {"senvcfg", SYSTEM_OFFSET(sys.senvcfg), IR_I64, 0},
 };
 /* clang-format on */
 static_assert((int)LIFT_SLOT_COUNT <= (int)IR_MAX_SLOTS, "the IR has a number for every slot");

@@ -85,7 +85,7 @@ struct hart_sys {
     struct sys_config config;
 
     /* Machine level. CSRs with fields that are read-only, or views, hold what is kept; reading adds the rest. */
-    uint8_t mode;                     /* enum priv: "Privilege Levels" */
+    uint64_t mode;                    /* enum priv: "Privilege Levels"; whole, for translated code */
     uint64_t mstatus;                 /* "Machine Status": without SD, UXL, SXL, XS */
     uint64_t medeleg;                 /* "Machine Trap Delegation" */
     uint64_t mideleg;                 /* "Machine Trap Delegation" */
