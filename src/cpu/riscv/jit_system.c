@@ -177,6 +177,19 @@ static struct place look_up(struct system_hart *h, uint64_t pc)
     return place;
 }
 
+/* The same at hart.pc, for what has changed the context, perhaps. */
+static struct place find_next(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    if (h->jit->context != hart->context)
+        set_context(h);
+    const struct jit_far *slot = far_slot(h->jit->far, hart->pc);
+    if (unlikely(slot->pc != hart->pc))
+        return look_up(h, hart->pc);
+    hart->bias = slot->bias;
+    return (struct place){NULL, slot->entry};
+}
+
 static bool leave(struct system_hart *h, enum exit_kind kind)
 {
     h->hart.exit.kind = kind;
@@ -200,6 +213,19 @@ static bool interpret_one(struct system_hart *h)
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
     return interpret(h, alone ? NULL : system_step(h, &insn));
+}
+
+/* Translated code has come to an instruction that it has not, at hart.pc, and says why. */
+static bool execute_one(struct system_hart *h, enum lift_stop reason, struct place *place)
+{
+    switch (reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE) {
+    case SYSTEM_DONE: *place = find_next(h); return true;
+    case SYSTEM_LEFT: return false;
+    case SYSTEM_NOT_DONE: break;
+    }
+    bool stay = interpret_one(h);
+    *place = find_place(h);
+    return stay;
 }
 
 static bool is_wrong(struct system_hart *h, const char *what)
@@ -252,9 +278,8 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = interpret_one(h);
-        *place = find_place(h);
-        return stay;
+        stay = execute_one(h, (enum lift_stop)(reason - JIT_STOP), place);
+        break;
     }
     if (unlikely(host_is_set(hart->pending)))
         return stay && leave(h, EXIT_PENDING);
