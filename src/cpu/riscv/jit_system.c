@@ -208,23 +208,23 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
 /* The interpreter executes the instruction at hart.pc, whatever begins there. */
 static bool interpret_one(struct system_hart *h)
 {
-    struct rv_insn insn;
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, &insn));
+    return interpret(h, alone ? NULL : system_step(h, NULL));
 }
 
 /* Translated code has come to an instruction that it has not, at hart.pc, and says why. */
 static bool execute_one(struct system_hart *h, enum lift_stop reason, struct place *place)
 {
-    switch (reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE) {
-    case SYSTEM_DONE: *place = find_next(h); return true;
-    case SYSTEM_LEFT: return false;
-    case SYSTEM_NOT_DONE: break;
-    }
-    bool stay = interpret_one(h);
-    *place = find_place(h);
+    bool stay = true;
+    enum system_done done = reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE;
+    if (done == SYSTEM_LEFT)
+        return false;
+    if (done == SYSTEM_NOT_DONE)
+        stay = reason == LIFT_FETCH ? interpret(h, system_step(h, NULL)) != NULL : interpret_one(h);
+    if (stay)
+        *place = find_next(h);
     return stay;
 }
 

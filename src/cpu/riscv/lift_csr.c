@@ -40,8 +40,7 @@ static ir_ref written(struct lifter *l, const struct csr_access *a, ir_ref old, 
     ir_ref operand = and_k(l, a->operand, fields);
     switch (a->kind) {
     case SET: return lift_op(l, IR_OR, IR_I64, old, operand);
-    case CLEAR:
-        return lift_op(l, IR_AND, IR_I64, old, lift_op_k(l, IR_XOR, IR_I64, operand, UINT64_MAX));
+    case CLEAR: return lift_op(l, IR_AND, IR_I64, old, lift_op_k(l, IR_XOR, IR_I64, operand, UINT64_MAX));
     default: return lift_op(l, IR_OR, IR_I64, and_k(l, old, ~fields), operand);
     }
 }
@@ -87,8 +86,7 @@ static void access_plain(struct lifter *l, const struct rv_insn *insn, enum lift
 static ir_ref read_status(struct lifter *l, ir_ref status)
 {
     enum { FS_LOW = 1 << 13, VS_LOW = 1 << 9, FS_CARRY = 1 << 15, VS_CARRY = 1 << 11, SD_SHIFT = 63 };
-    ir_ref carries =
-        lift_op_k(l, IR_ADD, IR_I64, and_k(l, status, MSTATUS_FS | MSTATUS_VS), FS_LOW | VS_LOW);
+    ir_ref carries = lift_op_k(l, IR_ADD, IR_I64, and_k(l, status, MSTATUS_FS | MSTATUS_VS), FS_LOW | VS_LOW);
     ir_ref dirty = lift_op_k(l, IR_NE, IR_I64, and_k(l, carries, FS_CARRY | VS_CARRY), 0);
     ir_ref value = lift_op_k(l, IR_OR, IR_I64, and_k(l, status, FIELDS), MSTATUS_UXL_64);
     return lift_op(l, IR_OR, IR_I64, value, lift_op_k(l, IR_SHL, IR_I64, dirty, SD_SHIFT));

@@ -48,7 +48,7 @@ struct lifter {
     struct lift_piece *piece; /* the latest */
     uint64_t bound;           /* where a piece behind it begins */
     bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
-    bool fp_on, fp_dirty; /* paged code: it has looked whether floating point is on, and its state dirty */
+    bool fp_on, fp_dirty;    /* paged code: it has looked whether floating point is on, and its state dirty */
     bool zeroes, supervisor; /* the same: whether CBO.ZERO is legal, whether the mode is not U */
 
     /* Guest code read ahead. */

@@ -102,7 +102,8 @@ struct hart_sys {
     /* Interrupts: a cause is pending when it is in one of these or, STI with Sstc, in `timer`. */
     _Atomic uint64_t mip;   /* "Machine Interrupt": what software writes: SSI (any thread), STI, SEI, LCOFI */
     _Atomic uint64_t lines; /* levels of interrupt controllers: MSI, MTI, MEI, SEI; any thread */
-    uint64_t timer;         /* Sstc: 1 when time had reached stimecmp when that was last looked at; whole, as `mode` */
+    uint64_t
+        timer; /* Sstc: 1 when time had reached stimecmp when that was last looked at; whole, as `mode` */
 
     /* Supervisor level; sstatus, sie and sip are views of machine-level registers. */
     uint64_t stvec;    /* "Supervisor Trap Vector Base Address" */

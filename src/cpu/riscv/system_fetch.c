@@ -155,7 +155,7 @@ const union cell *system_step(struct system_hart *h, struct rv_insn *insn)
 {
     uint32_t word;
     const union cell *cells = find_single(h, h->hart.pc, &word);
-    if (cells)
+    if (cells && insn)
         rv_decode(word, insn);
     return cells;
 }

@@ -51,7 +51,8 @@ static enum system_done csr(struct system_hart *h, uint32_t word)
     return SYSTEM_DONE;
 }
 
-static enum system_done trap_return(struct system_hart *h, unsigned (*function)(struct hart_sys *, uint64_t *))
+static enum system_done trap_return(struct system_hart *h,
+                                    unsigned (*function)(struct hart_sys *, uint64_t *))
 {
     uint64_t pc;
     unsigned effects = function(&h->sys, &pc);

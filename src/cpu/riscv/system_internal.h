@@ -120,7 +120,7 @@ const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva);
  * NULL: h->trap says why. */
 const union cell *system_find(struct system_hart *h, uint64_t gva);
 
-/* The instruction at hart.pc alone. */
+/* The instruction at hart.pc alone; `insn`, unless it is NULL, gets what it is. */
 const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
 
 int system_fetch_init(struct system_hart *h);
