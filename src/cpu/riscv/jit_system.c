@@ -10,7 +10,8 @@
  * What changes privileged state or takes traps is done by the interpreter or here, in between; so a fetch context holds as long as
  * translated code runs. An access that ends in a trap leaves translated code with the state before its instruction.
  *
- * The return stack belongs to the fetch context, too: a return address that the guest finds in another one may be other code. */
+ * A return stack belongs to a fetch context, too: a return address that the guest finds in another one may be other code. Each mode
+ * has one, so that the way into a kernel and back loses none. */
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/lift.h"
@@ -25,7 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLES = 8 };
+enum { TABLES = 8, MODES = PRIV_M + 1 };
+
+struct returns {
+    struct host_return_stack stack; /* of S-mode the one that the thread came with, of the others owned */
+    void *sp;
+    uint64_t context; /* that what it holds is of; 0: none */
+};
 
 struct system_jit {
     struct {
@@ -33,8 +40,10 @@ struct system_jit {
         struct jit_far *far;
     } tables[TABLES];
     unsigned next;       /* table to be used for a new context */
-    uint64_t context;    /* that `far` and the return stack are of; 0: none */
-    struct jit_far *far; /* the context's */
+    uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
+    struct jit_far *far;     /* the context's */
+    struct returns *returns; /* in use */
+    struct returns returns_of[MODES];
     struct jit_far nowhere[JIT_FAR_COUNT];
 };
 
@@ -119,7 +128,26 @@ static void forget(struct system_jit *jit)
 {
     for (unsigned i = 0; i < TABLES; i++)
         jit->tables[i].context = 0;
+    for (unsigned i = 0; i < MODES; i++)
+        jit->returns_of[i].context = 0;
     jit->context = 0;
+}
+
+/* The return stack of the current mode and context. */
+static void set_returns(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct returns *r = &h->jit->returns_of[h->tlb.code->key.mode];
+    h->jit->returns->sp = hart->jit.return_sp;
+    if (r->context != hart->context) {
+        r->context = hart->context;
+        r->sp = r->stack.base;
+        *r->stack.base = (uint64_t)translator_thunks(code_translator(hart->code))->underflow;
+    }
+    h->jit->returns = r;
+    hart->host.returns = r->stack;
+    hart->jit.return_base = r->stack.base;
+    hart->jit.return_sp = r->sp;
 }
 
 static void set_context(struct system_hart *h)
@@ -127,7 +155,7 @@ static void set_context(struct system_hart *h)
     struct hart *hart = &h->hart;
     h->jit->context = hart->context;
     h->jit->far = find_table(h->jit, hart->context);
-    hart->jit.return_sp = hart->host.return_base;
+    set_returns(h);
 }
 
 /* ---- The dispatcher ---- */
@@ -374,6 +402,11 @@ int jit_system_init(struct system_hart *h)
         return -1;
     clear_table(h->jit->nowhere);
     h->hart.jit.nowhere = h->jit->nowhere;
+    h->jit->returns = &h->jit->returns_of[PRIV_S];
+    h->jit->returns->stack = h->hart.host.returns;
+    if (host_return_stack_map(&h->jit->returns_of[PRIV_U].stack) ||
+        host_return_stack_map(&h->jit->returns_of[PRIV_M].stack))
+        return -1;
     for (unsigned i = 0; i < TABLES; i++)
         if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
             return -1;
@@ -382,7 +415,11 @@ int jit_system_init(struct system_hart *h)
 
 void jit_system_release(struct system_hart *h)
 {
-    for (unsigned i = 0; h->jit && i < TABLES; i++)
+    if (!h->jit)
+        return;
+    for (unsigned i = 0; i < TABLES; i++)
         free(h->jit->tables[i].far);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_U].stack);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_M].stack);
     free(h->jit);
 }
