@@ -238,7 +238,8 @@ bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t
 /* The meaning of CANON. */
 uint64_t ir_canonical(enum ir_type type, uint64_t bits);
 
-/* Bytes that a load, store or atomic accesses. */
+/* Bytes that a load, store, atomic or ZERO accesses. */
+#define IR_ZERO_BYTES 64
 unsigned ir_access_size(enum ir_op op, enum ir_type type);
 
 /* What a load of an integer makes of the bytes that it has found. */

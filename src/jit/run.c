@@ -98,6 +98,14 @@ static uint64_t host_address(struct run *r, const struct ir_ins *ins)
     return address;
 }
 
+static void zero(struct run *r, const struct ir_ins *ins)
+{
+    uint64_t address = value_of(r, ins->a);
+    for (unsigned i = 0; i < IR_ZERO_BYTES && !r->ended; i += 8)
+        if (!r->world->store(r->world->context, address + i, 8, 0))
+            fault(r, address + i);
+}
+
 static uint64_t new_value(unsigned op, int64_t old, int64_t operand)
 {
     switch (op) {
@@ -412,6 +420,7 @@ static uint64_t step(struct run *r, const struct ir_ins *ins)
     case IR_ST64: store(r, ins, 8, value_of(r, ins->b)); return 0;
     case IR_STF: store(r, ins, ins->type == IR_F32 ? 4 : 8, value_of(r, ins->b)); return 0;
     case IR_HOST: return host_address(r, ins);
+    case IR_ZERO: zero(r, ins); return 0;
     case IR_CALL:
     case IR_CALLF: return call(r, ins);
     default: break;

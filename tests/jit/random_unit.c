@@ -260,6 +260,8 @@ static void memory(struct builder *b, unsigned step)
         emit(b, op, IR_F32, at, choose(b, SINGLE));
     else if (op == IR_STF)
         emit(b, op, IR_F64, at, choose(b, DOUBLE));
+    else if (op == IR_ZERO)
+        emit(b, op, IR_I64, emit(b, IR_AND, IR_I64, at, ir_constant(b->ir, -IR_ZERO_BYTES)), 0);
     else if (op == IR_FENCE)
         emit(b, op, IR_I64, 0, 0);
     else if (op == IR_ACAS)

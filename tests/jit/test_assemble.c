@@ -150,6 +150,8 @@ static bool help(void *state_register, const void *at)
     }
     if (a->op >= IR_ST8 && a->op <= IR_STF) {
         memcpy(b->window + offset, &a->value, size);
+    } else if (a->op == IR_ZERO) {
+        memset(b->window + offset, 0, size);
     } else if (a->op >= IR_AXCHG) {
         a->value = (uint64_t)(b->window + offset);
     } else {

@@ -61,6 +61,8 @@ static bool access_memory(struct system_hart *h, struct jit_access *a)
             a->value = JIT_PAGE_NONE;
         return true;
     }
+    if (a->op == IR_ZERO)
+        return system_cache_block(h, RV_CBO_ZERO, a->address);
     if (a->op >= IR_AXCHG)
         return (a->value = (uint64_t)system_atomic(h, a->address, size, MMU_STORE)) != 0;
     if (!system_load(h, a->address, size, &a->value))
@@ -178,6 +180,19 @@ static struct place look_up(struct system_hart *h, uint64_t pc)
     return place;
 }
 
+/* The same at hart.pc, for what has changed the context, perhaps. */
+static struct place find_next(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    if (h->jit->context != hart->context)
+        set_context(h);
+    const struct jit_far *slot = far_slot(h->jit->far, hart->pc);
+    if (unlikely(slot->pc != hart->pc))
+        return look_up(h, hart->pc);
+    hart->bias = slot->bias;
+    return (struct place){NULL, slot->entry};
+}
+
 static bool leave(struct system_hart *h, enum exit_kind kind)
 {
     h->hart.exit.kind = kind;
@@ -196,17 +211,29 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
 /* The interpreter executes the instruction at hart.pc, whatever begins there. */
 static bool interpret_one(struct system_hart *h)
 {
-    struct rv_insn insn;
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, &insn));
+    return interpret(h, alone ? NULL : system_step(h, NULL));
+}
+
+/* Translated code has come to an instruction that it has not, at hart.pc, and says why. */
+static bool execute_one(struct system_hart *h, enum lift_stop reason, struct place *place)
+{
+    bool stay = true;
+    enum system_done done = reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE;
+    if (done == SYSTEM_LEFT)
+        return false;
+    if (done == SYSTEM_NOT_DONE)
+        stay = reason == LIFT_FETCH ? interpret(h, system_step(h, NULL)) != NULL : interpret_one(h);
+    if (stay)
+        *place = find_next(h);
+    return stay;
 }
 
 /* False: the engine is left. What a span was refused for is done by itself: in a translation for that, or here. */
 static bool go_through(struct system_hart *h, uint64_t link, struct place *place)
 {
-    struct rv_insn insn;
     struct hart *hart = &h->hart;
     uint64_t pc = translator_link_pc(code_translator(hart->code), link), gpa = pc & ~LIFT_APART;
     hart->pc = gpa + hart->bias;
@@ -217,7 +244,7 @@ static bool go_through(struct system_hart *h, uint64_t link, struct place *place
     *place = (struct place){NULL, code_apart(hart->code, link, gpa)};
     if (place->entry)
         return true;
-    bool stay = interpret(h, system_step(h, &insn));
+    bool stay = interpret(h, system_step(h, NULL));
     *place = find_place(h);
     return stay;
 }
@@ -272,9 +299,8 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = interpret_one(h);
-        *place = find_place(h);
-        return stay;
+        stay = execute_one(h, (enum lift_stop)(reason - JIT_STOP), place);
+        break;
     }
     if (unlikely(host_is_set(hart->pending)))
         return stay && leave(h, EXIT_PENDING);

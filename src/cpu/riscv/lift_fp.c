@@ -145,6 +145,8 @@ ROW_FUNCTION(csr)
 {
     (void)row;
     struct rv_insn next[2];
+    if (lift_system_csr(l, insn))
+        return;
     if (insn->rs1 == 0 && insn->imm == RV_CSR_FRM)
         lift_set_x(l, insn->rd, read_rounding(l));
     else if (insn->rs1 == 0 && insn->imm == RV_CSR_FFLAGS && is_quiet_comparison(l, insn, next))
@@ -163,6 +165,8 @@ ROW_FUNCTION(csr)
  * value. */
 ROW_FUNCTION(csr_write)
 {
+    if (lift_system_csr(l, insn))
+        return;
     if (insn->imm != RV_CSR_FFLAGS) {
         lift_leave_stop(l, LIFT_INTERPRET);
         return;

@@ -77,6 +77,7 @@ uint32_t x86_move_fp(enum ir_type type, bool store);
 bool x86_store_immediate(const struct jit_assembler *as, const struct ir_ins *ins, int32_t *imm);
 ir_ref x86_stored(struct jit_assembler *as, const struct ir_ins *ins);
 void x86_store_imm(struct jit_assembler *as, unsigned op, struct x86_mem mem, int32_t imm);
+void x86_emit_zero(struct jit_assembler *as, struct x86_mem mem, unsigned zero); /* ZERO */
 void x86_store_reg(struct jit_assembler *as, unsigned op, struct x86_mem mem, unsigned reg);
 
 static inline bool x86_is_paged(const struct jit_assembler *as)

@@ -283,6 +283,26 @@ static void emit_compare_exchange(struct jit_assembler *as, ir_ref ref, const st
     end_atomic(as, ins, m);
 }
 
+/* By way of a vector register. */
+void x86_emit_zero(struct jit_assembler *as, struct x86_mem m, unsigned zero)
+{
+    enum { VECTOR = 16 };
+    m.disp += IR_ZERO_BYTES;
+    for (unsigned i = 0; i < IR_ZERO_BYTES; i += VECTOR) {
+        m.disp -= VECTOR;
+        x86_sse_m(as, X86(0, 1, 0x11), zero, 0, m); /* movups */
+    }
+    x86_sse(as, X86(0, 1, 0x57), zero, zero, zero); /* xorps */
+}
+
+static void emit_zero(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    jit_settle_fault(as);
+    struct x86_mem m = x86_address(as, ins->a);
+    x86_emit_zero(as, m, jit_temp(as, JIT_FPS));
+    jit_done(as);
+}
+
 /* lock or $0, (return stack): cheaper than mfence, and as strong for ordinary memory. */
 static void emit_fence(struct jit_assembler *as)
 {
@@ -305,6 +325,7 @@ void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
     case IR_ST32:
     case IR_ST64: emit_store(as, ins); break;
     case IR_STF: emit_store_fp(as, ins); break;
+    case IR_ZERO: emit_zero(as, ins); break;
     case IR_FENCE: emit_fence(as); break;
     case IR_AXCHG:
     case IR_AADD: emit_exchange(as, ref, ins); break;

@@ -235,6 +235,28 @@ static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
     jit_done(as);
 }
 
+static const uint8_t *slow_zero(struct jit_assembler *as, const struct ir_ins *ins, const struct look_up *l,
+                                const uint8_t *back)
+{
+    const uint8_t *at = begin_slow(as, l);
+    call_helper(as, ins);
+    end_slow(as, back);
+    return at;
+}
+
+static void emit_zero(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    struct look_up l;
+    jit_settle_fault(as);
+    choose_store_registers(as, ins, &l);
+    unsigned zero = jit_temp(as, JIT_FPS);
+    const uint8_t *slow = slow_zero(as, ins, &l, jit_here(as));
+    x86_emit_zero(as, host_address(&l), zero);
+    emit_addend(as, &l);
+    emit_look_up(as, &l, slow);
+    jit_done(as);
+}
+
 /* ---- Spans ---- */
 
 /* The bytes of the span. */
@@ -340,6 +362,7 @@ bool x86_emit_paged(struct jit_assembler *as, ir_ref ref)
     case IR_ST32:
     case IR_ST64: emit_store(as, ins); return true;
     case IR_STF: emit_store_fp(as, ins); return true;
+    case IR_ZERO: emit_zero(as, ins); return true;
     default: return false;
     }
 }
