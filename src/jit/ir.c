@@ -84,6 +84,8 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
     ir->marked = ir->loop = false;
+    ir_end_spans(ir);
+    ir->span_count = 0;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
     memset(ir->value, 0, sizeof(ir->value));
@@ -136,7 +138,7 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
         return push_set(ir, type, a, b);
     if (op == IR_LOOP)
         return push_loop(ir);
-    bool seen = ir_ops[op].flags & (IR_FAULT | IR_LEAVE);
+    bool seen = ir_ops[op].flags & (IR_FAULT | IR_LEAVE) && !ir_is_host_address(ir, a);
     if (seen)
         push_mark(ir);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
@@ -283,6 +285,7 @@ void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit)
 
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target)
 {
+    ir_close_spans(ir);
     ir_append(ir, IR_EXIT, IR_I64, add_exit(ir, exit), target);
 }
 
