@@ -189,7 +189,7 @@ static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref
 /* rs1 + imm */
 static inline ir_ref lift_address(struct lifter *l, const struct rv_insn *insn)
 {
-    return lift_op_k(l, IR_ADD, IR_I64, lift_x(l, insn->rs1), (uint64_t)(int64_t)insn->imm);
+    return ir_sum(l->ir, lift_x(l, insn->rs1), insn->imm);
 }
 
 /* The same for the load or store of the row, which is made next: what it is by way of a span, perhaps. */
