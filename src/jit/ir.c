@@ -92,6 +92,8 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->count = ir->constant_count = ir->exit_count = 0;
     ir->marked = ir->loop = false;
     clear(ir->set, offsetof(struct ir, exits) - offsetof(struct ir, set));
+    ir_end_spans(ir);
+    ir->span_count = 0;
     push_pinned(ir, machine);
 }
 
@@ -146,7 +148,7 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
         return push_set(ir, type, a, b);
     if (op == IR_LOOP)
         return push_loop(ir);
-    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE))
+    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE) && !ir_is_host_address(ir, a))
         return append_seen(ir, op, type, a, b);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
     if (op == IR_GET)
@@ -288,6 +290,7 @@ void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit)
 
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target)
 {
+    ir_close_spans(ir);
     append_seen(ir, IR_EXIT, IR_I64, add_exit(ir, exit), target);
 }
 
