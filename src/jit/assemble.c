@@ -733,6 +733,8 @@ static void assemble(struct jit_assembler *as, struct ir *ir)
     unsigned first = ir->machine->pin_count;
     for (unsigned i = ir->count; i > first && likely(as->left); i--)
         assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
+    if (ir->counted)
+        as->target->count(as);
     if (unlikely(ir->loop)) {
         struct jit_steps steps;
         jit_way_in(as, &steps);

@@ -83,7 +83,7 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->count = ir->constant_count = ir->exit_count = 0;
     ir->set[0] = ir->set[1] = 0;
     ir->seen = 0;
-    ir->marked = ir->loop = false;
+    ir->marked = ir->loop = ir->direct = ir->counted = false;
     memset(ir->chain, 0, sizeof(ir->chain));
     memset(ir->slot, 0, sizeof(ir->slot));
     memset(ir->value, 0, sizeof(ir->value));

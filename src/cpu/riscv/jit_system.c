@@ -190,14 +190,20 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
     return unit;
 }
 
-/* The interpreter executes the instruction at hart.pc, whatever begins there. */
-static bool interpret_one(struct system_hart *h)
+/* The interpreter executes one instruction alone. */
+static bool step(struct system_hart *h)
 {
     struct rv_insn insn;
+    return interpret(h, system_step(h, &insn));
+}
+
+/* The same, and what begins there is for the interpreter from now on. */
+static bool interpret_one(struct system_hart *h)
+{
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, &insn));
+    return alone ? interpret(h, NULL) != NULL : step(h);
 }
 
 static bool is_wrong(struct system_hart *h, const char *what)
@@ -211,11 +217,11 @@ static bool recover(struct system_hart *h)
 {
     uint64_t address;
     struct hart *hart = &h->hart;
-    if (hart->fault.host_signal)
-        return is_wrong(h, "a fault of the host's in the guest's memory");
     if (!code_recover(hart->code, hart, &address))
         return is_wrong(h, "a trap that is no access of the guest's");
     hart->pc += hart->bias;
+    if (hart->fault.host_signal)
+        return direct_refused(h) ? step(h) : is_wrong(h, "a fault of the host's in the guest's memory");
     hart->pc = system_take_trap(h);
     return true;
 }
@@ -228,9 +234,22 @@ static unsigned enter(struct system_hart *h, const void *entry)
     if (h->jit->context != hart->context)
         set_context(h);
     hart->jit.far = h->jit->far;
+    direct_enter(h);
     atomic_signal_fence(
         memory_order_seq_cst); /* who kicks the hart later than we look puts `nowhere` there */
     return host_is_set(hart->pending) ? JIT_POLL : jit_enter(hart, entry);
+}
+
+/* A unit has ended with IR_EXIT_STOP. False: the engine is left. */
+static bool stop(struct system_hart *h, enum lift_stop reason)
+{
+    if (reason == LIFT_HOT)
+        direct_heat(h, h->hart.jit.arguments[1]);
+    else if (reason != LIFT_OUTSIDE)
+        return interpret_one(h);
+    else if (!direct_outside(h))
+        return step(h);
+    return true;
 }
 
 /* Runs translated code until it comes back. False: the engine is left. */
@@ -250,7 +269,7 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = interpret_one(h);
+        stay = stop(h, (enum lift_stop)(reason - JIT_STOP));
         *place = find_place(h);
         return stay;
     }
@@ -265,7 +284,7 @@ static bool warm_up(struct system_hart *h, struct place *place)
     place->unit = interpret(h, place->unit ? place->unit->cells : NULL);
     if (!place->unit)
         return false;
-    place->entry = code_translate(h->hart.code, place->unit);
+    place->entry = code_translate(h->hart.code, place->unit, direct_may_be(h));
     return true;
 }
 
@@ -298,7 +317,7 @@ static void give_up(int number)
 
 HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
-    if (host_copy_fault(ucontext))
+    if (host_copy_fault(ucontext) || (current && direct_fault(system_hart_of(current), (uint64_t)info->si_addr, ucontext)))
         return;
     if (!current || !engine_fault(current, number, (uint64_t)info->si_addr, ucontext))
         give_up(number);
@@ -328,6 +347,7 @@ void jit_system_enter_thread(struct system_hart *h)
     if (!h->jit)
         return;
     install_handlers();
+    direct_enter_thread(h);
     current = &h->hart;
 }
 

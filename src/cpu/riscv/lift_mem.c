@@ -10,12 +10,12 @@
 
 ROW_FUNCTION(load)
 {
-    lift_set_x(l, insn->rd, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    lift_set_x(l, insn->rd, lift_op(l, row->op, row->type, lift_place(l, insn), 0));
 }
 
 ROW_FUNCTION(store)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), lift_x(l, insn->rs2));
+    lift_op(l, row->op, row->type, lift_place(l, insn), lift_x(l, insn->rs2));
 }
 
 ROW_FUNCTION(fence)
@@ -31,6 +31,8 @@ static ir_ref aligned_address(struct lifter *l, const struct rv_insn *insn, unsi
 {
     ir_ref address = lift_x(l, insn->rs1);
     lift_guard(l, lift_op_k(l, IR_AND, IR_I64, address, size - 1));
+    if (l->limits->direct)
+        lift_require_inside(l, address);
     return address;
 }
 

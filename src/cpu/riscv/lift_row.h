@@ -8,6 +8,7 @@
 #include "isa/riscv/isa.h"
 
 enum { LIFT_RA = 1 }; /* the link register */
+enum { LIFT_MAX_INSIDE = 16 };
 
 /* Slots beside those of the registers. */
 enum lift_slot {
@@ -17,6 +18,7 @@ enum lift_slot {
     LIFT_FLAGS,     /* fflags that were raised in software */
     LIFT_CODE_BIAS, /* paged code: addresses less places */
     LIFT_STATUS,    /* paged code: mstatus */
+    LIFT_WINDOW,    /* direct code: addresses are below this */
     LIFT_SLOT_COUNT
 };
 
@@ -37,6 +39,8 @@ struct lifter {
     struct lift_piece *piece; /* the latest */
     uint64_t bound;           /* where a piece behind it begins */
     bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
+    ir_ref inside[LIFT_MAX_INSIDE]; /* direct code: values that the unit has found to be in the window */
+    unsigned inside_count;
     bool fp_on, fp_dirty; /* paged code: it has looked whether floating point is on, and its state dirty */
 
     /* Guest code read ahead. */
@@ -165,10 +169,22 @@ static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref
     return ir_emit(l->ir, IR_CALL, IR_I64, (ir_ref)function, arguments);
 }
 
+/* Direct code: leaves the instruction to the interpreter if the address is not in the window. */
+void lift_require_inside(struct lifter *l, ir_ref address);
+
 /* rs1 + imm */
 static inline ir_ref lift_address(struct lifter *l, const struct rv_insn *insn)
 {
     return lift_op_k(l, IR_ADD, IR_I64, lift_x(l, insn->rs1), (uint64_t)(int64_t)insn->imm);
+}
+
+/* The same for an access. */
+static inline ir_ref lift_place(struct lifter *l, const struct rv_insn *insn)
+{
+    ir_ref address = lift_address(l, insn);
+    if (l->limits->direct)
+        lift_require_inside(l, address);
+    return address;
 }
 
 #endif

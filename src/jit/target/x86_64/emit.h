@@ -84,6 +84,12 @@ static inline bool x86_is_paged(const struct jit_assembler *as)
     return as->machine->page_bits;
 }
 
+/* Does an access look its page up? */
+static inline bool x86_looks_up(const struct jit_assembler *as)
+{
+    return x86_is_paged(as) && !as->ir->direct;
+}
+
 static inline int32_t x86_state_offset(const struct jit_assembler *as, size_t member)
 {
     return as->machine->state + (int32_t)member;
@@ -95,6 +101,7 @@ bool x86_emit_paged(struct jit_assembler *as, ir_ref ref);
 void x86_emit_paged_address(struct jit_assembler *as, const struct ir_ins *ins, unsigned at);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 void x86_emit_loop(struct jit_assembler *as);
+void x86_emit_count(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
 

@@ -154,7 +154,7 @@ void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
 
 static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
 {
-    return mem.guest && as->machine->memory_base ? add(at, 0x65) : at;
+    return mem.guest && (as->machine->memory_base || as->ir->direct) ? add(at, 0x65) : at;
 }
 
 void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
