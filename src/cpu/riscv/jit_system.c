@@ -65,6 +65,11 @@ static bool access_memory(struct system_hart *h, struct jit_access *a)
     unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
+    if (a->op == IR_HOST) {
+        if (!system_reach(h, a->address, (unsigned)a->value, a->write ? MMU_STORE : MMU_LOAD, &a->value))
+            a->value = JIT_PAGE_NONE;
+        return true;
+    }
     if (a->op == IR_ZERO)
         return system_cache_block(h, RV_CBO_ZERO, a->address);
     if (a->op >= IR_AXCHG)
@@ -184,12 +189,10 @@ static struct place find_place(struct system_hart *h)
     return place_of(hart, gpa);
 }
 
-static struct place follow(struct system_hart *h, uint64_t link)
+/* Where the link leads to. No entry: that is still cold. */
+static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
 {
-    struct hart *hart = &h->hart;
-    uint64_t gpa = translator_link_pc(code_translator(hart->code), link);
     struct place place = place_of(hart, gpa);
-    hart->pc = gpa + hart->bias;
     if (place.entry && !code_engine(hart->code)->modes.no_chain)
         code_tie(hart->code, link, place.unit);
     return place;
@@ -275,6 +278,24 @@ static bool execute_one(struct system_hart *h, enum lift_stop reason, struct pla
     return stay;
 }
 
+/* False: the engine is left. What a span was refused for is done by itself: in a translation for that, or here. */
+static bool go_through(struct system_hart *h, uint64_t link, struct place *place)
+{
+    struct hart *hart = &h->hart;
+    uint64_t pc = translator_link_pc(code_translator(hart->code), link), gpa = pc & ~LIFT_APART;
+    hart->pc = gpa + hart->bias;
+    if (likely(pc == gpa)) {
+        *place = follow(hart, link, gpa);
+        return true;
+    }
+    *place = (struct place){NULL, code_apart(hart->code, link, gpa)};
+    if (place->entry)
+        return true;
+    bool stay = interpret(h, system_step(h, NULL));
+    *place = find_place(h);
+    return stay;
+}
+
 static bool is_wrong(struct system_hart *h, const char *what)
 {
     fprintf(stderr, "guise: internal error: %s at %p\n", what, h->hart.fault.pc);
@@ -316,7 +337,7 @@ static bool execute(struct system_hart *h, struct place *place)
     hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
     unsigned reason = enter(h, place->entry);
     switch (reason) {
-    case JIT_LINK: *place = follow(h, hart->jit.value); break;
+    case JIT_LINK: stay = go_through(h, hart->jit.value, place); break;
     case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;
     case JIT_POLL: hart->pc = hart->jit.value + hart->bias; return leave(h, EXIT_PENDING);
     case JIT_FAULT:

@@ -184,12 +184,13 @@ ROW_FUNCTION(csr_write)
 
 ROW_FUNCTION(fp_load)
 {
-    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_place(l, insn, row), 0));
 }
 
 ROW_FUNCTION(fp_store)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), get_f(l, insn->rs2));
+    ir_ref value = get_f(l, insn->rs2);
+    lift_op(l, row->op, row->type, lift_place(l, insn, row), value);
 }
 
 /* A boxed half is a boxed single too, a NaN. */
@@ -201,12 +202,13 @@ static void set_f_half(struct lifter *l, unsigned number, ir_ref half)
 
 ROW_FUNCTION(fp_load_half)
 {
-    set_f_half(l, insn->rd, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    set_f_half(l, insn->rd, lift_op(l, row->op, row->type, lift_place(l, insn, row), 0));
 }
 
 ROW_FUNCTION(fp_store_half)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), bits(l, insn->rs2));
+    ir_ref value = bits(l, insn->rs2);
+    lift_op(l, row->op, row->type, lift_place(l, insn, row), value);
 }
 
 /* op: extension of the low bits, or NOP */

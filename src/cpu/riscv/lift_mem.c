@@ -10,12 +10,13 @@
 
 ROW_FUNCTION(load)
 {
-    lift_set_x(l, insn->rd, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    lift_set_x(l, insn->rd, lift_op(l, row->op, row->type, lift_place(l, insn, row), 0));
 }
 
 ROW_FUNCTION(store)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), lift_x(l, insn->rs2));
+    ir_ref value = lift_x(l, insn->rs2);
+    lift_op(l, row->op, row->type, lift_place(l, insn, row), value);
 }
 
 ROW_FUNCTION(fence)

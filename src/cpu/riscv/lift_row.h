@@ -141,6 +141,9 @@ void lift_require_zero_blocks(struct lifter *l);
 /* Before the instruction: floating point must be on; and its state dirty if the instruction changes it, for else it becomes so. */
 void lift_require_fp(struct lifter *l, const struct rv_insn *insn);
 
+/* lift_place() where there are spans. */
+ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row);
+
 /* Leaves the instruction to the interpreter if the condition is not zero. Comes before all effects of the instruction. */
 void lift_guard(struct lifter *l, ir_ref condition);
 
@@ -186,7 +189,15 @@ static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref
 /* rs1 + imm */
 static inline ir_ref lift_address(struct lifter *l, const struct rv_insn *insn)
 {
-    return lift_op_k(l, IR_ADD, IR_I64, lift_x(l, insn->rs1), (uint64_t)(int64_t)insn->imm);
+    return ir_sum(l->ir, lift_x(l, insn->rs1), insn->imm);
+}
+
+/* The same for the load or store of the row, which is made next: what it is by way of a span, perhaps. */
+static inline ir_ref lift_place(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    if (!l->limits->spans)
+        return lift_address(l, insn);
+    return lift_reach(l, insn, row);
 }
 
 #endif

@@ -105,6 +105,11 @@ static inline bool system_fail(struct system_hart *h, uint64_t cause, uint64_t v
 bool system_load(struct system_hart *h, uint64_t gva, unsigned size, uint64_t *value);
 bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t value);
 
+/* For accesses of translated code to the bytes, which do not cross a page: what to add for host addresses. The first of them is about to
+ * be made. False: not by way of the TLB, or it will end in a trap. */
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access,
+                  uint64_t *addend);
+
 /* The host address for an atomic of `size` bytes; NULL: h->trap says why. LR is MMU_LOAD, all else MMU_STORE. */
 void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access);
 
