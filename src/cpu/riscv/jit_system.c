@@ -39,7 +39,7 @@ struct system_jit {
         uint64_t context; /* 0: none */
         struct jit_far *far;
     } tables[TABLES];
-    unsigned next;       /* table to be used for a new context */
+    unsigned next;           /* table to be used for a new context */
     uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
     struct jit_far *far;     /* the context's */
     struct returns *returns; /* in use */
@@ -198,11 +198,30 @@ static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
     return place;
 }
 
+/* By the interpreter's jump cache, which is larger than a context's own and is not cleared for each: the table of units is far from
+ * the host's caches. */
+static struct place find_known(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct system_jump *slot = system_jump_slot(h, hart->pc);
+    if (slot->pc == hart->pc && slot->context == hart->context) {
+        const struct unit *unit = system_jump_unit(slot);
+        const void *entry = code_entry(hart->code, unit);
+        hart->bias = slot->bias;
+        if (likely(entry))
+            return (struct place){unit, entry};
+    }
+    struct place place = find_place(h);
+    if (place.entry)
+        *slot = (struct system_jump){hart->pc, hart->context, place.unit->cells, hart->bias};
+    return place;
+}
+
 static struct place look_up(struct system_hart *h, uint64_t pc)
 {
     struct hart *hart = &h->hart;
     hart->pc = pc & ~UINT64_C(1);
-    struct place place = find_place(h);
+    struct place place = find_known(h);
     if (place.entry)
         *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;

@@ -65,7 +65,7 @@ struct system_trap {
     uint64_t cause, value;
 };
 
-/* A jump of the interpreter's in translated address space. */
+/* A jump in translated address space: the interpreter's, or one that translated code has asked for. */
 struct system_jump {
     uint64_t pc, context; /* gva; tlb_code_context.id */
     const union cell *cell;
@@ -89,7 +89,7 @@ struct system_hart {
     unsigned index;
     unsigned ahead;          /* instructions that have retired since hart.instret was right, during a call */
     struct system_trap trap; /* after an access that failed */
-    struct system_jump *jumps;      /* owned: where the interpreter's jumps went */
+    struct system_jump *jumps;      /* owned: where jumps went */
     uint64_t jumps_epoch;           /* code epoch that `jumps` is of */
     struct system_single *single;   /* owned: instructions that are in no unit (system_fetch.c) */
     struct system_mailbox *mailbox; /* owned */

@@ -17,6 +17,7 @@
 #include "cpu/riscv/code.h"
 #include "cpu/riscv/mmu.h"
 #include "cpu/riscv/system.h"
+#include "cpu/riscv/unit.h"
 #include "isa/riscv/isa.h"
 
 #include <pthread.h>
@@ -137,11 +138,17 @@ const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
 int system_fetch_init(struct system_hart *h);
 void system_fetch_release(struct system_hart *h);
 
-#define SYSTEM_JUMPS 4096u
+#define SYSTEM_JUMPS 16384u
 
 static inline struct system_jump *system_jump_slot(struct system_hart *h, uint64_t pc)
 {
     return &h->jumps[(pc >> 1) % SYSTEM_JUMPS];
+}
+
+/* The unit that the jump led to, dead or alive. */
+static inline const struct unit *system_jump_unit(const struct system_jump *jump)
+{
+    return (const struct unit *)((const char *)jump->cell - offsetof(struct unit, cells));
 }
 
 /* ---- system_code.c ---- */
