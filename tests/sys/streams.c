@@ -113,11 +113,8 @@ static void put_access_at(struct stream *s, uint8_t base, int32_t offset)
 {
     static const uint16_t rows[] = {RV_LB, RV_LH, RV_LW, RV_LD, RV_LBU, RV_LHU, RV_LWU, RV_SB,
                                     RV_SH, RV_SW, RV_SD, RV_SD, RV_FLD, RV_FSD, RV_FLW, RV_FSW};
-    struct rv_insn insn = {.op = PICK(s->m, rows),
-                           .rd = free_register(s),
-                           .rs1 = base,
-                           .rs2 = any_register(s),
-                           .imm = offset};
+    struct rv_insn insn = {
+        .op = PICK(s->m, rows), .rd = free_register(s), .rs1 = base, .rs2 = any_register(s), .imm = offset};
     put(s, encode(insn));
 }
 

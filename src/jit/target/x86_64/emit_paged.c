@@ -265,7 +265,8 @@ static struct look_up span_look_up(struct jit_assembler *as, const struct ir_ins
 {
     struct look_up l = {.address = guest_address(as, ins->b),
                         .size = (unsigned)(span->high - span->low),
-                        .tags = span->writes ? offsetof(struct jit_page, write) : offsetof(struct jit_page, read)};
+                        .tags = span->writes ? offsetof(struct jit_page, write)
+                                             : offsetof(struct jit_page, read)};
     return l;
 }
 
