@@ -223,7 +223,8 @@ bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t v
 
 /* ---- Spans ---- */
 
-bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access, uint64_t *addend)
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access,
+                  uint64_t *addend)
 {
     struct place place;
     if (!locate(h, gva, size, access, &place) || !place.host ||
