@@ -33,6 +33,9 @@ enum lift_slot {
     LIFT_SLOT_COUNT
 };
 
+/* Bytes that are fetched at once, and some because a word may be read at the very end. */
+enum { LIFT_AHEAD = 64, LIFT_WINDOW = LIFT_AHEAD + 4 };
+
 struct lifter {
     struct ir *ir;
     const struct lift_source *source;
@@ -41,7 +44,6 @@ struct lifter {
     const uint8_t *x_slot, *f_slot; /* by register */
     struct lift_loop *loop;         /* the unit is to be one; or NULL */
     uint64_t path;                  /* what is left of it */
-    ir_ref finished[32];            /* f registers' values, where they are loosened */
     bool shaped;                    /* the loop has its final form: a head, slots of its own */
     uint64_t missing;               /* extensions */
     uint64_t pc;                    /* of the instruction */
@@ -58,7 +60,7 @@ struct lifter {
     /* Guest code read ahead. */
     uint64_t window_pc;
     unsigned window_size, window_whole; /* bytes; where whole words begin */
-    uint8_t window[64 + 4];             /* a word may be read at the very end */
+    uint8_t *window;                    /* of LIFT_WINDOW bytes */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
     uint32_t asked; /* those that had to be looked at for it */
