@@ -292,6 +292,12 @@ static int boot_files(struct boot *b, struct guise_error *err)
     return 0;
 }
 
+static enum board_interrupts interrupts_of(const struct guise_vm *vm)
+{
+    const char *name = vm->interrupts ? vm->interrupts : "plic";
+    return strcmp(name, "plic") == 0 ? BOARD_PLIC : strcmp(name, "aplic") == 0 ? BOARD_APLIC : BOARD_IMSIC;
+}
+
 static void configure(struct boot *b)
 {
     const struct guise_vm *vm = b->vm;
@@ -301,6 +307,7 @@ static void configure(struct boot *b)
     board->extensions = vm->extensions;
     board->engine = &vm->engine_parsed;
     board->transport = vm->virtio && strcmp(vm->virtio, "mmio") == 0 ? BOARD_MMIO : BOARD_PCI;
+    board->interrupts = interrupts_of(vm);
 }
 
 /* ---- Counters ---- */

@@ -140,6 +140,14 @@ static int check_virtio(struct guise_vm *vm, const char *value)
     return strcmp(value, "pci") == 0 || strcmp(value, "mmio") == 0 ? 0 : GUISE_E_CONFIG;
 }
 
+static int check_interrupts(struct guise_vm *vm, const char *value)
+{
+    (void)vm;
+    return strcmp(value, "plic") == 0 || strcmp(value, "aplic") == 0 || strcmp(value, "imsic") == 0
+               ? 0
+               : GUISE_E_CONFIG;
+}
+
 static int check_descriptor(struct guise_vm *vm, const char *value)
 {
     (void)vm;
@@ -212,6 +220,7 @@ static const struct property machine_properties[] = {
     {"serial", TEXT(serial), check_serial, "stdio, file:FILE, pty or none"},
     {"console", TEXT(console), check_serial, "stdio, file:FILE, pty or none"},
     {"virtio", TEXT(virtio), check_virtio, "pci or mmio"},
+    {"interrupts", TEXT(interrupts), check_interrupts, "plic, aplic or imsic"},
     {"reboot", TEXT(reboot), check_on, "on or off"},
     {"temporary", TEXT(temporary), check_on, "on or off"},
     {"timeout", TEXT(timeout), check_timeout, "a number of seconds"},
