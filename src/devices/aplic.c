@@ -125,7 +125,7 @@ static void update_line(struct aplic_domain *d, unsigned hart)
     if (signal == idc->signalled)
         return;
     idc->signalled = signal;
-    irq_set(&d->to.lines[hart], signal);
+    irq_set(&idc->line, signal);
 }
 
 /* ---- Delivery by messages ---- */
@@ -133,7 +133,7 @@ static void update_line(struct aplic_domain *d, unsigned hart)
 static void send(const struct aplic_domain *d, uint32_t message)
 {
     uint64_t hart = message >> TARGET_HART_SHIFT;
-    msi_send(&d->to.msi, d->to.base + hart * MESSAGE_PAGE, message & TARGET_IDENTITY);
+    msi_send(&d->msi, d->messages + hart * MESSAGE_PAGE, message & TARGET_IDENTITY);
 }
 
 static void forward(struct aplic_domain *d)
@@ -149,7 +149,7 @@ static void forward(struct aplic_domain *d)
 /* What has become pending, enabled or of another priority shows. */
 static void deliver(struct aplic_domain *d)
 {
-    if (d->aplic->messages)
+    if (d->aplic->sends)
         forward(d);
     else
         for (unsigned i = 0; i < d->aplic->harts; i++)
@@ -160,7 +160,7 @@ static void deliver(struct aplic_domain *d)
 
 static bool is_copy_of_input(const struct aplic_domain *d, unsigned source)
 {
-    return is_level(d, source) && !d->aplic->messages;
+    return is_level(d, source) && !d->aplic->sends;
 }
 
 static void set_pending(struct aplic_domain *d, unsigned source)
@@ -223,7 +223,7 @@ static uint32_t legal_target(const struct aplic_domain *d, uint32_t value)
 {
     uint32_t hart = value >> TARGET_HART_SHIFT;
     hart = (hart < d->aplic->harts ? hart : 0) << TARGET_HART_SHIFT;
-    if (d->aplic->messages)
+    if (d->aplic->sends)
         return hart | (value & TARGET_IDENTITY);
     return hart | (value & TARGET_PRIORITY ? value & TARGET_PRIORITY : 1);
 }
@@ -316,9 +316,9 @@ static uint32_t read_source(const uint32_t *registers, unsigned source)
 
 static uint32_t read_register(const struct aplic_domain *d, unsigned address)
 {
-    const bool messages = d->aplic->messages;
+    const bool sends = d->aplic->sends;
     if (address == DOMAINCFG)
-        return DOMAINCFG_FIXED | (d->enable ? DOMAINCFG_IE : 0) | (messages ? DOMAINCFG_DM : 0);
+        return DOMAINCFG_FIXED | (d->enable ? DOMAINCFG_IE : 0) | (sends ? DOMAINCFG_DM : 0);
     if (address == GENMSI)
         return d->message;
     if (address < SOURCECFG_END)
@@ -326,13 +326,13 @@ static uint32_t read_register(const struct aplic_domain *d, unsigned address)
     if (address > TARGET && address < TARGET_END)
         return read_source(d->target, (address - TARGET) / 4);
     if (address == MMSIADDRCFGH)
-        return is_root(d) && messages ? MMSIADDRCFGH_L : 0;
+        return is_root(d) && sends ? MMSIADDRCFGH_L : 0;
     return is_array(address) ? read_word(d, address) : 0;
 }
 
 static void write_message(struct aplic_domain *d, uint32_t value)
 {
-    if (!d->aplic->messages)
+    if (!d->aplic->sends)
         return;
     d->message = legal_target(d, value);
     send(d, d->message);
@@ -437,19 +437,22 @@ static void domain_init(struct aplic *a, enum aplic_level level, const struct ap
 {
     struct aplic_domain *d = &a->domains[level];
     d->aplic = a;
-    d->to = *to;
+    d->msi = to->msi;
+    d->messages = to->base;
+    for (unsigned i = 0; i < a->harts; i++)
+        d->idc[i].line = to->lines[i];
     d->region = (struct bus_region){.name = level == APLIC_MACHINE ? "aplic-m" : "aplic-s",
-                                    .length = APLIC_LENGTH(a->messages ? 0 : a->harts),
+                                    .length = APLIC_LENGTH(a->sends ? 0 : a->harts),
                                     .ops = &ops,
                                     .device = d,
                                     .lock = &a->lock};
 }
 
-void aplic_init(struct aplic *a, unsigned harts, bool messages,
+void aplic_init(struct aplic *a, unsigned harts, bool sends,
                 const struct aplic_outputs outputs[APLIC_DOMAINS])
 {
     assert(harts <= APLIC_MAX_HARTS);
-    *a = (struct aplic){.harts = harts, .messages = messages};
+    *a = (struct aplic){.harts = harts, .sends = sends};
     pthread_mutex_init(&a->lock, NULL);
     for (unsigned i = 0; i < APLIC_DOMAINS; i++)
         domain_init(a, (enum aplic_level)i, &outputs[i]);
@@ -477,9 +480,8 @@ struct irq_line aplic_line(struct aplic *a, unsigned source)
 /* ---- State ---- */
 
 static const struct state_field idc_fields[] = {
-    F_TRANSIENT(struct aplic_idc, signalled),
-    F_BOOL(struct aplic_idc, delivery),
-    F_BOOL(struct aplic_idc, force),
+    F_TRANSIENT(struct aplic_idc, line), F_TRANSIENT(struct aplic_idc, signalled),
+    F_BOOL(struct aplic_idc, delivery),  F_BOOL(struct aplic_idc, force),
     F_U8(struct aplic_idc, threshold),
 };
 
@@ -489,7 +491,8 @@ const struct state_table aplic_idc_state = {
 static const struct state_field domain_fields[] = {
     F_TRANSIENT(struct aplic_domain, region),
     F_TRANSIENT(struct aplic_domain, aplic),
-    F_TRANSIENT(struct aplic_domain, to),
+    F_TRANSIENT(struct aplic_domain, msi),
+    F_TRANSIENT(struct aplic_domain, messages),
     F_BOOL(struct aplic_domain, enable),
     F_U32(struct aplic_domain, message),
     F_U32(struct aplic_domain, mode, .max = DELEGATED),
@@ -525,7 +528,7 @@ const struct state_table aplic_domain_state = {.name = "aplic-domain",
 static const struct state_field fields[] = {
     F_TRANSIENT(struct aplic, lock),
     F_TRANSIENT(struct aplic, harts),
-    F_TRANSIENT(struct aplic, messages),
+    F_TRANSIENT(struct aplic, sends),
     F_U32(struct aplic, level),
     F_STRUCT(struct aplic, domains, struct aplic_domain, aplic_domain_state),
 };
@@ -550,7 +553,7 @@ static void settle(struct aplic_domain *d)
         if (is_level(d, i) && (is_copy_of_input(d, i) || !input(d, i)))
             bit_put(d->pending, i, input(d, i));
     }
-    d->message = d->aplic->messages ? legal_target(d, d->message) : 0;
+    d->message = d->aplic->sends ? legal_target(d, d->message) : 0;
     deliver(d);
 }
 

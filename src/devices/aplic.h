@@ -24,7 +24,7 @@ enum aplic_level { APLIC_MACHINE, APLIC_SUPERVISOR, APLIC_DOMAINS };
 /* Bytes of a domain's registers, for that many harts. */
 #define APLIC_LENGTH(harts) (0x4000 + ((uint64_t)(harts)*32 + 0xfff) / 0x1000 * 0x1000)
 
-/* Where a domain's interrupts go: the lines, or with `send` messages, to `base` + 4096 × hart. */
+/* Where a domain's interrupts go: the lines, or, if the controller sends messages, to `base` + 4096 × hart. */
 struct aplic_outputs {
     struct irq_line lines[APLIC_MAX_HARTS];
     struct msi_target msi;
@@ -33,6 +33,7 @@ struct aplic_outputs {
 
 /* "Interrupt delivery control" of a hart. */
 struct aplic_idc {
+    struct irq_line line;
     bool signalled; /* what the line says */
     bool delivery, force;
     uint8_t threshold; /* 0: none */
@@ -41,26 +42,27 @@ struct aplic_idc {
 struct aplic_domain {
     struct bus_region region; /* for the board to map */
     struct aplic *aplic;
-    struct aplic_outputs to;
-    bool enable;                           /* domaincfg.IE */
+    struct msi_target msi;
+    uint64_t messages;                     /* gpa of the first hart's */
     uint32_t message;                      /* genmsi */
     uint32_t mode[APLIC_SOURCES];          /* sourcecfg */
     uint32_t target[APLIC_SOURCES];        /* of active sources; else 0 */
     uint32_t pending[APLIC_WORDS];         /* likewise */
     uint32_t enabled[APLIC_WORDS];         /* likewise */
+    bool enable;                           /* domaincfg.IE */
     struct aplic_idc idc[APLIC_MAX_HARTS]; /* direct delivery */
 };
 
 struct aplic {
     pthread_mutex_t lock;
     unsigned harts;
-    bool messages;               /* delivery by messages, in both domains */
+    bool sends;                  /* delivery by messages, in both domains */
     uint32_t level[APLIC_WORDS]; /* what the devices' lines say */
     struct aplic_domain domains[APLIC_DOMAINS];
 };
 
 /* For harts 0 to harts - 1, at most APLIC_MAX_HARTS. Copies the outputs. Nothing is active. */
-void aplic_init(struct aplic *aplic, unsigned harts, bool messages,
+void aplic_init(struct aplic *aplic, unsigned harts, bool sends,
                 const struct aplic_outputs outputs[APLIC_DOMAINS]);
 void aplic_release(struct aplic *aplic);
 
