@@ -159,6 +159,8 @@ const struct verb verb_boot = {
         "  --serial WHERE       its serial port: stdio (default), file:FILE, pty, none\n"
         "  --console WHERE      its virtio console, likewise; default: it has none\n"
         "  --virtio pci|mmio    how virtio devices are attached; default pci\n"
+        "  --interrupts NAME    what interrupts harts: imsic (default with IMAGE; MSI-X, Linux 6.10 and later), plic\n"
+        "                       (default with --kernel; every Linux), or aplic\n"
         "  --temporary          drop at the end what it writes to IMAGE's disk\n"
         "\n"
         "How it runs:\n"

@@ -292,9 +292,11 @@ static int boot_files(struct boot *b, struct guise_error *err)
     return 0;
 }
 
+/* The kernel of an image is one that knows IMSICs; of another, who knows? */
 static enum board_interrupts interrupts_of(const struct guise_vm *vm)
 {
-    const char *name = vm->interrupts ? vm->interrupts : "plic";
+    bool is_known = vm->image && !vm->kernel;
+    const char *name = vm->interrupts ? vm->interrupts : is_known ? "imsic" : "plic";
     return strcmp(name, "plic") == 0 ? BOARD_PLIC : strcmp(name, "aplic") == 0 ? BOARD_APLIC : BOARD_IMSIC;
 }
 
