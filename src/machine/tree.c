@@ -283,6 +283,7 @@ static void imsic(struct tree *t, enum sys_level level, uint32_t phandle)
     reg(t, device->base, device->region.length);
     flag(t, "interrupt-controller");
     cell(t, "#interrupt-cells", 0);
+    cell(t, "#address-cells", 0);
     flag(t, "msi-controller");
     cell(t, "#msi-cells", 0);
     cell(t, "riscv,num-ids", INTERRUPT_FILE_IDENTITIES - 1);
