@@ -292,6 +292,14 @@ static int boot_files(struct boot *b, struct guise_error *err)
     return 0;
 }
 
+/* The kernel of an image is one that knows IMSICs; of another, who knows? */
+static enum board_interrupts interrupts_of(const struct guise_vm *vm)
+{
+    bool is_known = vm->image && !vm->kernel;
+    const char *name = vm->interrupts ? vm->interrupts : is_known ? "imsic" : "plic";
+    return strcmp(name, "plic") == 0 ? BOARD_PLIC : strcmp(name, "aplic") == 0 ? BOARD_APLIC : BOARD_IMSIC;
+}
+
 static void configure(struct boot *b)
 {
     const struct guise_vm *vm = b->vm;
@@ -302,6 +310,7 @@ static void configure(struct boot *b)
     board->satp_mode = vm->satp_mode;
     board->engine = &vm->engine_parsed;
     board->transport = vm->virtio && strcmp(vm->virtio, "mmio") == 0 ? BOARD_MMIO : BOARD_PCI;
+    board->interrupts = interrupts_of(vm);
 }
 
 /* ---- Counters ---- */

@@ -141,6 +141,14 @@ static int check_virtio(struct guise_vm *vm, const char *value)
     return strcmp(value, "pci") == 0 || strcmp(value, "mmio") == 0 ? 0 : GUISE_E_CONFIG;
 }
 
+static int check_interrupts(struct guise_vm *vm, const char *value)
+{
+    (void)vm;
+    return strcmp(value, "plic") == 0 || strcmp(value, "aplic") == 0 || strcmp(value, "imsic") == 0
+               ? 0
+               : GUISE_E_CONFIG;
+}
+
 /* SATP_SV39 and so on, or 0. */
 static uint8_t parse_mmu(const char *text)
 {
@@ -229,6 +237,7 @@ static const struct property machine_properties[] = {
     {"serial", TEXT(serial), check_serial, "stdio, file:FILE, pty or none"},
     {"console", TEXT(console), check_serial, "stdio, file:FILE, pty or none"},
     {"virtio", TEXT(virtio), check_virtio, "pci or mmio"},
+    {"interrupts", TEXT(interrupts), check_interrupts, "plic, aplic or imsic"},
     {"mmu", TEXT(mmu), check_mmu, "sv39, sv48 or sv57"},
     {"reboot", TEXT(reboot), check_on, "on or off"},
     {"temporary", TEXT(temporary), check_on, "on or off"},

@@ -25,10 +25,11 @@ enum lift_slot {
     LIFT_SEPC,
     LIFT_SCAUSE,
     LIFT_STVAL,
-    LIFT_MIP, /* this and the next three: paged code, whether an interrupt is pending */
+    LIFT_MIP, /* this and the next four: paged code, whether an interrupt is pending */
     LIFT_LINES,
     LIFT_MIE,
     LIFT_TIMER,
+    LIFT_MVIEN,
     LIFT_WINDOW,    /* direct code: addresses are below this */
     LIFT_SLOT_COUNT
 };
