@@ -774,6 +774,8 @@ static void assemble(struct jit_assembler *as, struct ir *ir)
 {
     begin(as, ir);
     assemble_all(as, ir);
+    if (ir->counted)
+        as->target->count(as);
     if (unlikely(ir->loop)) {
         struct jit_steps steps;
         jit_way_in(as, &steps);

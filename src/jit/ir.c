@@ -90,7 +90,7 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->machine = machine;
     ir->pc = pc;
     ir->count = ir->constant_count = ir->exit_count = 0;
-    ir->marked = ir->loop = false;
+    ir->marked = ir->loop = ir->direct = ir->counted = false;
     clear(ir->set, offsetof(struct ir, exits) - offsetof(struct ir, set));
     ir_end_spans(ir);
     ir->span_count = 0;

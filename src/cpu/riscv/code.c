@@ -8,6 +8,7 @@
 #include "cpu/riscv/watch.h"
 #include "host/barrier.h"
 #include "host/copy.h"
+#include "host/segment.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -113,8 +114,8 @@ int code_set_engine(struct code *code, const struct engine_options *options, str
         if (!code->alone)
             return error_set(err, GUISE_E_NOMEM, "no memory for a lock");
     }
-    if (code->ops->host)
-        code->engine.hot = 0; /* loops are not lifted for them yet */
+    if (code->ops->host && !host_has_gs())
+        code->engine.hot = 0; /* code cannot be direct */
     code->draft.counted = true;
     code->draft.threshold = (int32_t)code->engine.threshold;
     return translator_new(&code->translator, &code->engine, code->ops, code->context, code->mem_base,
@@ -580,6 +581,14 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     return NULL;
 }
 
+/* Makes the translation anew, of the same instructions. With the lock held. */
+static void replace(struct code *code, struct unit *u, enum translation_kind kind)
+{
+    unsigned insns = u->translation->insns;
+    translator_kill(code->translator, u->translation);
+    translate(code, u, kind, insns);
+}
+
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
@@ -596,6 +605,23 @@ static struct unit *find_warm(struct code *code, uint64_t pc)
     bool warm = u && u->translation && u->translation->kind != TRANSLATION_PLAIN &&
                 translator_is_ready(code->translator);
     return warm ? u : NULL;
+}
+
+void code_make_direct(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_warm(code, pc);
+    if (u && u->translation->kind == TRANSLATION_COUNTING)
+        replace(code, u, TRANSLATION_DIRECT);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_make_paged(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    for (struct translation *t; (t = translator_find_direct(code->translator, pc));)
+        replace(code, t->cold, TRANSLATION_PLAIN);
+    pthread_mutex_unlock(&code->lock);
 }
 
 /* ---- Loops that were made on request ---- */
@@ -661,7 +687,13 @@ static bool take_made(struct code *code)
 
 /* ---- */
 
-const struct translation *code_translation(struct code *code, uint64_t pc)
+/* Of code that may become hot. With hot:1 a computer's is at once. */
+static enum translation_kind first_kind(const struct code *code)
+{
+    return code->ops->host && code->engine.hot == 1 ? TRANSLATION_DIRECT : TRANSLATION_COUNTING;
+}
+
+const struct translation *code_translation(struct code *code, uint64_t pc, bool counts)
 {
     pthread_mutex_lock(&code->lock);
     take_made(code);
@@ -671,7 +703,7 @@ const struct translation *code_translation(struct code *code, uint64_t pc)
         translator_kill(code->translator, t);
         t = NULL;
     } else if (u && u->counted && !t) {
-        t = translate(code, u, TRANSLATION_COUNTING, 0);
+        t = translate(code, u, counts ? first_kind(code) : TRANSLATION_PLAIN, 0);
     }
     pthread_mutex_unlock(&code->lock);
     return t;
@@ -683,6 +715,7 @@ static enum code_heat heat_of(const struct translation *t)
     case TRANSLATION_LOOP: return CODE_IS_LOOP;
     case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
     case TRANSLATION_APART:
+    case TRANSLATION_DIRECT:
     case TRANSLATION_PLAIN: break;
     }
     return CODE_IS_OTHER;
@@ -732,7 +765,7 @@ void code_cool(struct code *code, uint64_t pc)
     pthread_mutex_unlock(&code->lock);
 }
 
-const void *code_translate(struct code *code, const struct unit *unit)
+const void *code_translate(struct code *code, const struct unit *unit, bool counts)
 {
     const void *entry = code_entry(code, unit);
     if (entry)
@@ -741,7 +774,7 @@ const void *code_translate(struct code *code, const struct unit *unit)
      * time to lift it. */
     __builtin_prefetch(host_address(code, unit->pc));
     __builtin_prefetch(entry_word(code, unit->pc), 1);
-    const struct translation *t = code_translation(code, unit->pc);
+    const struct translation *t = code_translation(code, unit->pc, counts);
     return t ? t->unit.entry : NULL;
 }
 

@@ -203,9 +203,14 @@ void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
     x86_rri(as, op, reg, rm, 0, 0);
 }
 
+static inline bool wants_segment(const struct jit_assembler *as, struct x86_mem mem)
+{
+    return mem.guest && (as->machine->memory_base || as->ir->direct);
+}
+
 static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
 {
-    return mem.guest && as->machine->memory_base ? add(at, 0x65) : at;
+    return wants_segment(as, mem) ? add(at, 0x65) : at;
 }
 
 /* The same, byte by byte: any instruction. */
@@ -224,7 +229,7 @@ static __attribute__((noinline)) void put_long(struct jit_assembler *as, uint32_
 void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
              unsigned size)
 {
-    if (unlikely(mem.base < 0 || (mem.guest && as->machine->memory_base))) {
+    if (unlikely(mem.base < 0 || wants_segment(as, mem))) {
         put_long(as, op, reg, mem, imm, size);
         return;
     }

@@ -58,6 +58,13 @@ static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_step
     return stub;
 }
 
+void x86_emit_count(struct jit_assembler *as)
+{
+    const struct ir *ir = as->ir;
+    const struct ir_exit entry = {.kind = IR_EXIT_GO, .pc = ir->pc, .reason = ir->reason};
+    emit_count(as, &entry, count_stub(as, NULL, &entry, ir->pc));
+}
+
 static void emit_poll_check(struct jit_assembler *as, const uint8_t *stub)
 {
     x86_jcc(as, X86_NE, stub);
