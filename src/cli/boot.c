@@ -160,7 +160,7 @@ const struct verb verb_boot = {
         "  --temporary          drop at the end what it writes to IMAGE's disk\n"
         "\n"
         "How it runs:\n"
-        "  --engine=NAME        what runs its instructions: jit (default), or interp\n"
+        "  --engine=NAME        what runs its instructions: jit (default), interp, lockstep (both, compared; slow)\n"
         "  --cpu LIST           extensions that it has, as for guise run\n"
         "  --no-reboot          a reboot ends it; a kernel that panics reboots with panic=-1 on its command line\n"
         "  --timeout SECONDS    end it after that time\n"
