@@ -408,6 +408,8 @@ static void kill_unit(struct code *code, struct unit *u)
 {
     if (u->translation)
         translator_kill(code->translator, u->translation);
+    if (u->apart)
+        translator_kill(code->translator, u->apart);
     unit_table_remove(code->table, u);
     bury(code, u);
     code->stats.killed++;
@@ -555,7 +557,7 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     }
     if (t)
         *entry_word(code, u->pc) |= entry_bit(u->pc);
-    if (t || kind == TRANSLATION_LOOP)
+    if (t || kind == TRANSLATION_LOOP || kind == TRANSLATION_APART)
         return t;
     if (failure == TRANSLATOR_INTERPRET)
         isolate(code, u);
@@ -666,6 +668,7 @@ static enum code_heat heat_of(const struct translation *t)
     switch ((enum translation_kind)t->kind) {
     case TRANSLATION_LOOP: return CODE_IS_LOOP;
     case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
+    case TRANSLATION_APART:
     case TRANSLATION_PLAIN: break;
     }
     return CODE_IS_OTHER;
@@ -734,6 +737,20 @@ void code_tie(struct code *code, uint64_t link, const struct unit *unit)
     if (unit->translation)
         translator_tie(code->translator, link, unit->translation);
     pthread_mutex_unlock(&code->lock);
+}
+
+const void *code_apart(struct code *code, uint64_t link, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_or_build(code, pc);
+    struct translation *t = u ? u->apart : NULL;
+    if (u && !t)
+        t = translate(code, u, TRANSLATION_APART, 0);
+    if (t && !code->engine.modes.no_chain)
+        translator_tie(code->translator, link, t);
+    const void *entry = t ? t->unit.entry : NULL;
+    pthread_mutex_unlock(&code->lock);
+    return entry;
 }
 
 bool code_isolate(struct code *code, uint64_t pc)

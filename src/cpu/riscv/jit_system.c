@@ -10,7 +10,8 @@
  * What changes privileged state or takes traps is done by the interpreter or here, in between; so a fetch context holds as long as
  * translated code runs. An access that ends in a trap leaves translated code with the state before its instruction.
  *
- * The return stack belongs to the fetch context, too: a return address that the guest finds in another one may be other code. */
+ * A return stack belongs to a fetch context, too: a return address that the guest finds in another one may be other code. Each mode
+ * has one, so that the way into a kernel and back loses none. */
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/lift.h"
@@ -25,7 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLES = 8 };
+enum { TABLES = 8, MODES = PRIV_M + 1 };
+
+struct returns {
+    struct host_return_stack stack; /* of S-mode the one that the thread came with, of the others owned */
+    void *sp;
+    uint64_t context; /* that what it holds is of; 0: none */
+};
 
 struct system_jit {
     struct {
@@ -33,8 +40,10 @@ struct system_jit {
         struct jit_far *far;
     } tables[TABLES];
     unsigned next;       /* table to be used for a new context */
-    uint64_t context;    /* that `far` and the return stack are of; 0: none */
-    struct jit_far *far; /* the context's */
+    uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
+    struct jit_far *far;     /* the context's */
+    struct returns *returns; /* in use */
+    struct returns returns_of[MODES];
     struct jit_far nowhere[JIT_FAR_COUNT];
 };
 
@@ -58,6 +67,13 @@ static bool access_memory(struct system_hart *h, struct jit_access *a)
     unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
+    if (a->op == IR_HOST) {
+        if (!system_reach(h, a->address, (unsigned)a->value, a->write ? MMU_STORE : MMU_LOAD, &a->value))
+            a->value = JIT_PAGE_NONE;
+        return true;
+    }
+    if (a->op == IR_ZERO)
+        return system_cache_block(h, RV_CBO_ZERO, a->address);
     if (a->op >= IR_AXCHG)
         return (a->value = (uint64_t)system_atomic(h, a->address, size, MMU_STORE)) != 0;
     if (!system_load(h, a->address, size, &a->value))
@@ -119,7 +135,26 @@ static void forget(struct system_jit *jit)
 {
     for (unsigned i = 0; i < TABLES; i++)
         jit->tables[i].context = 0;
+    for (unsigned i = 0; i < MODES; i++)
+        jit->returns_of[i].context = 0;
     jit->context = 0;
+}
+
+/* The return stack of the current mode and context. */
+static void set_returns(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct returns *r = &h->jit->returns_of[h->tlb.code->key.mode];
+    h->jit->returns->sp = hart->jit.return_sp;
+    if (r->context != hart->context) {
+        r->context = hart->context;
+        r->sp = r->stack.base;
+        *r->stack.base = (uint64_t)translator_thunks(code_translator(hart->code))->underflow;
+    }
+    h->jit->returns = r;
+    hart->host.returns = r->stack;
+    hart->jit.return_base = r->stack.base;
+    hart->jit.return_sp = r->sp;
 }
 
 static void set_context(struct system_hart *h)
@@ -127,7 +162,7 @@ static void set_context(struct system_hart *h)
     struct hart *hart = &h->hart;
     h->jit->context = hart->context;
     h->jit->far = find_table(h->jit, hart->context);
-    hart->jit.return_sp = hart->host.return_base;
+    set_returns(h);
 }
 
 /* ---- The dispatcher ---- */
@@ -156,12 +191,10 @@ static struct place find_place(struct system_hart *h)
     return place_of(hart, gpa);
 }
 
-static struct place follow(struct system_hart *h, uint64_t link)
+/* Where the link leads to. No entry: that is still cold. */
+static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
 {
-    struct hart *hart = &h->hart;
-    uint64_t gpa = translator_link_pc(code_translator(hart->code), link);
     struct place place = place_of(hart, gpa);
-    hart->pc = gpa + hart->bias;
     if (place.entry && !code_engine(hart->code)->modes.no_chain)
         code_tie(hart->code, link, place.unit);
     return place;
@@ -175,6 +208,19 @@ static struct place look_up(struct system_hart *h, uint64_t pc)
     if (place.entry)
         *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;
+}
+
+/* The same at hart.pc, for what has changed the context, perhaps. */
+static struct place find_next(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    if (h->jit->context != hart->context)
+        set_context(h);
+    const struct jit_far *slot = far_slot(h->jit->far, hart->pc);
+    if (unlikely(slot->pc != hart->pc))
+        return look_up(h, hart->pc);
+    hart->bias = slot->bias;
+    return (struct place){NULL, slot->entry};
 }
 
 static bool leave(struct system_hart *h, enum exit_kind kind)
@@ -195,11 +241,42 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
 /* The interpreter executes the instruction at hart.pc, whatever begins there. */
 static bool interpret_one(struct system_hart *h)
 {
-    struct rv_insn insn;
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, &insn));
+    return interpret(h, alone ? NULL : system_step(h, NULL));
+}
+
+/* Translated code has come to an instruction that it has not, at hart.pc, and says why. */
+static bool execute_one(struct system_hart *h, enum lift_stop reason, struct place *place)
+{
+    bool stay = true;
+    enum system_done done = reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE;
+    if (done == SYSTEM_LEFT)
+        return false;
+    if (done == SYSTEM_NOT_DONE)
+        stay = reason == LIFT_FETCH ? interpret(h, system_step(h, NULL)) != NULL : interpret_one(h);
+    if (stay)
+        *place = find_next(h);
+    return stay;
+}
+
+/* False: the engine is left. What a span was refused for is done by itself: in a translation for that, or here. */
+static bool go_through(struct system_hart *h, uint64_t link, struct place *place)
+{
+    struct hart *hart = &h->hart;
+    uint64_t pc = translator_link_pc(code_translator(hart->code), link), gpa = pc & ~LIFT_APART;
+    hart->pc = gpa + hart->bias;
+    if (likely(pc == gpa)) {
+        *place = follow(hart, link, gpa);
+        return true;
+    }
+    *place = (struct place){NULL, code_apart(hart->code, link, gpa)};
+    if (place->entry)
+        return true;
+    bool stay = interpret(h, system_step(h, NULL));
+    *place = find_place(h);
+    return stay;
 }
 
 static bool is_wrong(struct system_hart *h, const char *what)
@@ -243,7 +320,7 @@ static bool execute(struct system_hart *h, struct place *place)
     hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
     unsigned reason = system_jit_enter(h, place->entry);
     switch (reason) {
-    case JIT_LINK: *place = follow(h, hart->jit.value); break;
+    case JIT_LINK: stay = go_through(h, hart->jit.value, place); break;
     case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;
     case JIT_POLL: hart->pc = hart->jit.value + hart->bias; return leave(h, EXIT_PENDING);
     case JIT_FAULT:
@@ -252,9 +329,8 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = interpret_one(h);
-        *place = find_place(h);
-        return stay;
+        stay = execute_one(h, (enum lift_stop)(reason - JIT_STOP), place);
+        break;
     }
     if (unlikely(host_is_set(hart->pending)))
         return stay && leave(h, EXIT_PENDING);
@@ -349,6 +425,11 @@ int jit_system_init(struct system_hart *h)
         return -1;
     clear_table(h->jit->nowhere);
     h->hart.jit.nowhere = h->jit->nowhere;
+    h->jit->returns = &h->jit->returns_of[PRIV_S];
+    h->jit->returns->stack = h->hart.host.returns;
+    if (host_return_stack_map(&h->jit->returns_of[PRIV_U].stack) ||
+        host_return_stack_map(&h->jit->returns_of[PRIV_M].stack))
+        return -1;
     for (unsigned i = 0; i < TABLES; i++)
         if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
             return -1;
@@ -357,7 +438,11 @@ int jit_system_init(struct system_hart *h)
 
 void jit_system_release(struct system_hart *h)
 {
-    for (unsigned i = 0; h->jit && i < TABLES; i++)
+    if (!h->jit)
+        return;
+    for (unsigned i = 0; i < TABLES; i++)
         free(h->jit->tables[i].far);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_U].stack);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_M].stack);
     free(h->jit);
 }

@@ -36,6 +36,9 @@ enum lift_stop {
     LIFT_STOP_COUNT
 };
 
+/* Bit 0 of the pc of a way out: it leads to the unit at that pc that has no spans. */
+#define LIFT_APART UINT64_C(1)
+
 /* Guest code. Copies up to `size` bytes at `pc` and returns how many are there to be executed. */
 struct lift_source {
     unsigned (*fetch)(void *context, uint64_t pc, uint8_t *bytes, unsigned size);
@@ -50,6 +53,7 @@ struct lift_limits {
     bool has_fma;        /* the host has fused multiply-add */
     bool counts;         /* ways back are counted: LIFT_HOT */
     bool paged;          /* a computer's code */
+    bool spans;          /* accesses around one address look their page up once; paged alone */
 };
 
 struct lift_piece {

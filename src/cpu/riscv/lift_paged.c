@@ -39,6 +39,22 @@ bool lift_polls(const struct lifter *l, uint64_t target)
     return l->limits->paged && !lift_is_far(l, target) && target <= l->ir->pc;
 }
 
+/* menvcfg.CBZE must be set, and in U-mode senvcfg.CBZE. M-mode needs neither, but the interpreter knows that, too. What
+ * changes any of them ends the unit. */
+void lift_require_zero_blocks(struct lifter *l)
+{
+    enum { CBZE_SHIFT = 7 };
+    _Static_assert(ENVCFG_CBZE == BIT(CBZE_SHIFT) && PRIV_U == 0 && PRIV_S == 1 && PRIV_M == 3,
+                   "a mode but U has bit 0");
+    if (l->zeroes)
+        return;
+    ir_ref above_user = lift_op_k(l, IR_SHL, IR_I64, ir_get(l->ir, LIFT_MODE), CBZE_SHIFT);
+    ir_ref allowed = lift_op(l, IR_OR, IR_I64, above_user, ir_get(l->ir, LIFT_SENVCFG));
+    allowed = lift_op(l, IR_AND, IR_I64, allowed, ir_get(l->ir, LIFT_MENVCFG));
+    lift_guard(l, lift_op_k(l, IR_EQ, IR_I64, lift_op_k(l, IR_AND, IR_I64, allowed, ENVCFG_CBZE), 0));
+    l->zeroes = true;
+}
+
 static bool uses_fp(const struct rv_insn *insn)
 {
     switch (rv_rows[insn->op].ext) {
@@ -77,4 +93,11 @@ void lift_require_fp(struct lifter *l, const struct rv_insn *insn)
         lift_guard(l, lift_op_k(l, IR_EQ, IR_I64, state, 0));
     }
     l->fp_on = true;
+}
+
+ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    unsigned size = ir_access_size(row->op, row->type);
+    bool writes = row->op >= IR_ST8 && row->op <= IR_STF;
+    return ir_reach(l->ir, lift_x(l, insn->rs1), insn->imm, size, writes, l->pc | LIFT_APART);
 }

@@ -233,7 +233,7 @@ void system_hart_reset(struct system_hart *h, enum priv mode, uint64_t pc, uint6
     sys_reset(&h->sys);
     if (h->system->config.firmware)
         give_to_supervisor(&h->sys);
-    h->sys.mode = (uint8_t)mode;
+    h->sys.mode = mode;
     tlb_drop_all(&h->tlb);
     system_set_context(h);
 }

@@ -6,6 +6,7 @@
  *   system_code.c     which pages of guest memory have code, and who writes to them
  *   system_fence.c    fences, own and remote
  *   interp_system.c   the interpreter
+ *   system_insn.c     instructions that translated code leaves to the dispatcher
  *   jit_system.c      the dispatcher of the engine that translates
  *   lockstep_system.c the engine that compares
  *
@@ -104,6 +105,11 @@ static inline bool system_fail(struct system_hart *h, uint64_t cause, uint64_t v
 bool system_load(struct system_hart *h, uint64_t gva, unsigned size, uint64_t *value);
 bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t value);
 
+/* For accesses of translated code to the bytes, which do not cross a page: what to add for host addresses. The first of them is about to
+ * be made. False: not by way of the TLB, or it will end in a trap. */
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access,
+                  uint64_t *addend);
+
 /* The host address for an atomic of `size` bytes; NULL: h->trap says why. LR is MMU_LOAD, all else MMU_STORE. */
 void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access);
 
@@ -123,7 +129,7 @@ const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva);
  * NULL: h->trap says why. */
 const union cell *system_find(struct system_hart *h, uint64_t gva);
 
-/* The instruction at hart.pc alone. */
+/* The instruction at hart.pc alone; `insn`, unless it is NULL, gets what it is. */
 const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
 
 int system_fetch_init(struct system_hart *h);
@@ -165,6 +171,18 @@ void system_serve_fences(struct system_hart *h);
 /* The hart's own FENCE.I and SFENCE.VMA. True: as system_effects(). */
 void system_fence_i(struct system_hart *h);
 bool system_sfence(struct system_hart *h, unsigned what, uint64_t address, uint64_t asid);
+
+/* ---- system_insn.c ---- */
+
+enum system_done {
+    SYSTEM_NOT_DONE, /* nothing has happened: the interpreter is to execute it */
+    SYSTEM_DONE,     /* hart.pc is where to go on, traps included; the hart may have to look */
+    SYSTEM_LEFT,     /* hart.exit says why the engine is to be left */
+};
+
+/* Executes the instruction at hart.pc if it is a CSR instruction, a privileged one or FENCE.I. Translated code has just
+ * come to it: its page is in the code TLB. */
+enum system_done system_execute(struct system_hart *h);
 
 /* ---- jit_system.c ---- */
 

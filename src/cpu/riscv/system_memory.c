@@ -214,6 +214,19 @@ bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t v
                                         : store_part(h, gva, size, value);
 }
 
+/* ---- Spans ---- */
+
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access, uint64_t *addend)
+{
+    struct place place;
+    if (!locate(h, gva, size, access, &place) || !place.host ||
+        (access == MMU_STORE && !open_to_write(h, gva, &place)))
+        return false;
+    const struct tlb_entry *e = &h->hart.tlb[tlb_index(gva)];
+    *addend = e->addend;
+    return tlb_hits(access == MMU_STORE ? e->write : e->read, gva, size);
+}
+
 /* ---- Atomics, cache blocks ---- */
 
 static uint64_t misaligned_cause(enum mmu_access access)

@@ -315,6 +315,7 @@ static bool lift(struct translator *tr, const struct lift_source *source, struct
 {
     struct lift_source own = *source;
     limits.counts = kind == TRANSLATION_COUNTING && tr->options->hot;
+    limits.spans = limits.paged && kind != TRANSLATION_APART;
     if (kind == TRANSLATION_LOOP)
         return lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted);
     if (kind == TRANSLATION_PLAIN) {
@@ -350,6 +351,10 @@ static void publish(struct translator *tr, struct unit *cold, struct translation
 {
     tr->stats.insns += t->insns;
     tr->stats.loops += t->kind == TRANSLATION_LOOP;
+    if (t->kind == TRANSLATION_APART) {
+        atomic_store_explicit(&cold->apart, t, memory_order_release);
+        return;
+    }
     atomic_store_explicit(&cold->translation, t, memory_order_release);
     atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
     if (cold->counted)
@@ -413,6 +418,10 @@ static void forget(struct translator *tr, struct translation *t)
     for (unsigned i = 0; i < t->part_count; i++)
         part_unlink(&translation_parts(t)[i]);
     t->cold = NULL;
+    if (t->kind == TRANSLATION_APART) {
+        atomic_store_explicit(&cold->apart, NULL, memory_order_release);
+        return;
+    }
     atomic_store_explicit(&cold->entry, NULL, memory_order_release);
     atomic_store_explicit(&cold->translation, NULL, memory_order_release);
     if (cold->counted)

@@ -27,6 +27,7 @@ enum translation_kind {
     TRANSLATION_COUNTING, /* as first made: ways back are counted */
     TRANSLATION_PLAIN,    /* where they led often, but there was no loop to gain from */
     TRANSLATION_LOOP,     /* where there was */
+    TRANSLATION_APART,    /* beside one of the others: without spans, for where one was refused */
 };
 
 /*   | struct translation | pieces | parts | bytes of the pieces, one after the other |

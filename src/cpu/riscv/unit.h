@@ -75,6 +75,7 @@ struct unit {
     const void *_Atomic entry;               /* of the translation, or NULL */
     struct unit *_Atomic next;               /* in the table's bucket */
     struct translation *_Atomic translation; /* of the code at the same pc, or NULL */
+    struct translation *_Atomic apart;       /* the one without spans, or NULL */
     struct unit *page_next;                  /* in the list of units that start in a page of this hash */
     uint16_t bytes;                          /* of guest code */
     uint16_t cell_count;
@@ -142,6 +143,10 @@ const struct translation *code_translation(struct code *code, uint64_t pc);
 
 /* The hart came through the link to the unit's pc: if it has a translation, the link leads there from now on. */
 void code_tie(struct code *code, uint64_t link, const struct unit *unit);
+
+/* Where the hart that came through the link, which has LIFT_APART, goes on: the entry of the translation at `pc` without spans, made
+ * when there is none; NULL when there is none to be had. */
+const void *code_apart(struct code *code, uint64_t link, uint64_t pc);
 
 /* What the translation at `pc` is, and a loop's path. */
 enum code_heat {
