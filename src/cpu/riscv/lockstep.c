@@ -176,7 +176,7 @@ static void report(struct hart *hart, unsigned steps, const struct lockstep_stat
     code_print(hart->code, ls->path.states[0].pc, DUMP_GUEST | DUMP_IR | DUMP_HOST, &out);
     buf_printf(&out, "interpreter: %u steps, exit %u; compared after step %u\n", ls->path.steps,
                ls->exit.kind, steps);
-    lockstep_print(&out, &ls->path, steps, jit);
+    lockstep_print(&out, &ls->path, 0, steps, jit);
     if (find_difference(ls, hart, steps, &address)) {
         uint8_t now = 0;
         host_copy(&now, host_address(hart, address), 1);

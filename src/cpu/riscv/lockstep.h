@@ -16,11 +16,22 @@ struct lockstep_fp {
     uint32_t fcsr;
 };
 
+/* What units of a computer write of its privileged state, and the mode, which they read. */
+enum lockstep_privileged {
+    LOCKSTEP_MODE,
+    LOCKSTEP_MSTATUS,
+    LOCKSTEP_SSCRATCH,
+    LOCKSTEP_SEPC,
+    LOCKSTEP_SCAUSE,
+    LOCKSTEP_STVAL,
+    LOCKSTEP_PRIVILEGED_COUNT
+};
+
 struct lockstep_state {
     uint64_t x[32];
     uint64_t pc, reserve_address, reserve_value;
-    uint64_t status;              /* a computer's mstatus, else 0: for the engine to note and restore */
-    const struct lockstep_fp *fp; /* borrows */
+    uint64_t privileged[LOCKSTEP_PRIVILEGED_COUNT]; /* for the engine to note and restore; else 0 */
+    const struct lockstep_fp *fp;                   /* borrows */
 };
 
 void lockstep_note(const struct hart *hart, struct lockstep_state *s, struct lockstep_fp *fp);
@@ -45,8 +56,8 @@ bool lockstep_agrees(const struct lockstep_path *path, unsigned steps, const str
 /* After which of at least `from` steps was the interpreter at this pc? False: no more. */
 bool lockstep_find(const struct lockstep_path *path, unsigned from, uint64_t pc, unsigned *steps);
 
-/* The state at the start, and in what the translation's differs from the interpreter's. */
-void lockstep_print(struct buf *out, const struct lockstep_path *path, unsigned steps,
+/* The state after `from` steps, where the translation began, and in what its state differs from the interpreter's. */
+void lockstep_print(struct buf *out, const struct lockstep_path *path, unsigned from, unsigned steps,
                     const struct lockstep_state *jit);
 
 /* Bytes that a load, store or atomic accesses. */

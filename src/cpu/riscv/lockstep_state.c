@@ -12,7 +12,7 @@ static void note_integer(const struct hart *hart, struct lockstep_state *s)
     s->pc = hart->pc;
     s->reserve_address = hart->reserve_address;
     s->reserve_value = hart->reserve_value;
-    s->status = 0;
+    memset(s->privileged, 0, sizeof(s->privileged));
 }
 
 void lockstep_note(const struct hart *hart, struct lockstep_state *s, struct lockstep_fp *fp)
@@ -67,7 +67,8 @@ bool lockstep_agrees(const struct lockstep_path *path, unsigned steps, const str
 {
     const struct lockstep_state *interp = &path->states[steps];
     uint32_t fcsr = jit->fp->fcsr & (interp->fp->fcsr | ~early_flags(path, steps, stop));
-    return interp->pc == jit->pc && interp->fp->fcsr == fcsr && interp->status == jit->status &&
+    return interp->pc == jit->pc && interp->fp->fcsr == fcsr &&
+           memcmp(interp->privileged, jit->privileged, sizeof(jit->privileged)) == 0 &&
            same_reservation(interp, jit) && memcmp(interp->x, jit->x, sizeof(jit->x)) == 0 &&
            memcmp(interp->fp->f, jit->fp->f, sizeof(jit->fp->f)) == 0;
 }
@@ -98,11 +99,12 @@ static void print_start(struct buf *out, const struct lockstep_state *start)
     buf_printf(out, "fcsr at the start: %#x\n", start->fp->fcsr);
 }
 
-void lockstep_print(struct buf *out, const struct lockstep_path *path, unsigned steps,
+void lockstep_print(struct buf *out, const struct lockstep_path *path, unsigned from, unsigned steps,
                     const struct lockstep_state *jit)
 {
+    static const char *const privileged[] = {"mode", "mstatus", "sscratch", "sepc", "scause", "stval"};
     const struct lockstep_state *interp = &path->states[steps];
-    print_start(out, &path->states[0]);
+    print_start(out, &path->states[from]);
     buf_printf(out, "differences:\n");
     print_value(out, "pc", 0, interp->pc, jit->pc);
     for (unsigned i = 0; i < 32; i++)
@@ -110,7 +112,8 @@ void lockstep_print(struct buf *out, const struct lockstep_path *path, unsigned 
     for (unsigned i = 0; i < 32; i++)
         print_value(out, "f", i, interp->fp->f[i], jit->fp->f[i]);
     print_value(out, "fcsr", 0, interp->fp->fcsr, jit->fp->fcsr);
-    print_value(out, "mstatus", 0, interp->status, jit->status);
+    for (unsigned i = 0; i < LOCKSTEP_PRIVILEGED_COUNT; i++)
+        print_value(out, privileged[i], 0, interp->privileged[i], jit->privileged[i]);
     print_value(out, "reservation", 0, interp->reserve_address, jit->reserve_address);
     if (interp->reserve_address != HART_NO_RESERVE)
         print_value(out, "reserved value", 0, interp->reserve_value, jit->reserve_value);

@@ -116,6 +116,20 @@ static const union cell *make_cells(struct system_hart *h, uint64_t gpa, uint32_
     return u->cells;
 }
 
+/* May it be one that is a part of units? */
+static bool is_lifted_csr(const struct rv_insn *insn)
+{
+    switch (insn->imm) {
+    case RV_CSR_FFLAGS:
+    case RV_CSR_SSTATUS:
+    case RV_CSR_SSCRATCH:
+    case RV_CSR_SEPC:
+    case RV_CSR_SCAUSE:
+    case RV_CSR_STVAL: return true;
+    default: return false;
+    }
+}
+
 /* Does the interpreter execute it as a part of a unit? */
 static bool is_step(const struct rv_insn *insn)
 {
@@ -128,9 +142,8 @@ static bool is_step(const struct rv_insn *insn)
     default: break;
     }
     switch (rv_op_ext(insn->op)) {
-    case RV_EXT_ZICSR: return insn->imm >= RV_CSR_FFLAGS && insn->imm <= RV_CSR_FCSR;
-    case RV_EXT_ZICBOM:
-    case RV_EXT_ZICBOZ: return false;
+    case RV_EXT_ZICSR: return is_lifted_csr(insn);
+    case RV_EXT_ZICBOM: return false;
     default: return rv_op_ext(insn->op) < RV_EXT_PROGRAM_COUNT;
     }
 }
@@ -205,11 +218,21 @@ static uint64_t written(const struct lockstep_state *before, const struct rv_ins
     return (uint64_t)result;
 }
 
-/* What an SC does not say that has failed: memory is not as it was reserved. */
+/* An SC that has failed: for want of a reservation, or because memory is not as it was reserved. */
 static bool record_failure(struct system_lockstep *ls, const uint8_t *host, uint64_t gva, unsigned size)
 {
-    uint64_t other = ~ls->path.states[ls->path.steps].reserve_value;
-    return shadow_load(ls->shadow, page_of(host), gva, &other, size);
+    const struct lockstep_state *before = &ls->path.states[ls->path.steps];
+    uint64_t other = ~before->reserve_value;
+    return (before->reserve_address != gva ||
+            shadow_load(ls->shadow, page_of(host), gva, &other, size, ls->path.steps)) &&
+           shadow_touch(ls->shadow, page_of(host), gva, size, ls->path.steps);
+}
+
+/* CBO.ZERO, whose address need not be the block's first. */
+static bool record_zeroes(struct system_lockstep *ls, const uint8_t *host, uint64_t gva, unsigned size)
+{
+    static const uint8_t zeroes[IR_ZERO_BYTES];
+    return shadow_store(ls->shadow, page_of(host), gva, zeroes, size, ls->path.steps);
 }
 
 static bool is_conditional(const struct rv_insn *insn)
@@ -225,6 +248,8 @@ static bool record_memory(struct system_hart *h, const struct rv_insn *insn, con
     const struct lockstep_state *before = &ls->path.states[ls->path.steps];
     unsigned flags = rv_op_flags(insn->op);
     uint64_t old = loaded(&h->hart, insn);
+    if (insn->op == RV_CBO_ZERO)
+        return record_zeroes(ls, host, gva, size);
     if (is_conditional(insn)) {
         if (old)
             return record_failure(ls, host, gva, size);
@@ -232,7 +257,7 @@ static bool record_memory(struct system_hart *h, const struct rv_insn *insn, con
     }
     uint64_t read = old >> 8 * from, write = written(before, insn, (int64_t)old) >> 8 * from;
     return (!(flags & RV_LOAD || is_conditional(insn)) ||
-            shadow_load(ls->shadow, page_of(host), gva, &read, size)) &&
+            shadow_load(ls->shadow, page_of(host), gva, &read, size, ls->path.steps)) &&
            (!(flags & RV_STORE) ||
             shadow_store(ls->shadow, page_of(host), gva, &write, size, ls->path.steps));
 }
@@ -258,21 +283,38 @@ static void record_access(struct system_hart *h, const struct rv_insn *insn, uns
 {
     struct system_lockstep *ls = h->lockstep;
     uint64_t gva = ls->path.states[ls->path.steps].x[insn->rs1] + (uint64_t)(int64_t)insn->imm;
+    if (insn->op == RV_CBO_ZERO)
+        gva &= ~(uint64_t)(size - 1);
     unsigned first = (unsigned)MIN(size, SYSTEM_PAGE - (gva & ~TLB_PAGE_MASK));
     ls->unsteady = !record_part(h, insn, gva, first, 0) ||
                    (first < size && !record_part(h, insn, gva + first, size - first, first));
 }
 
+static void note_privileged(const struct system_hart *h, struct lockstep_state *s)
+{
+    s->privileged[LOCKSTEP_MODE] = h->sys.mode;
+    s->privileged[LOCKSTEP_MSTATUS] = h->sys.mstatus;
+    s->privileged[LOCKSTEP_SSCRATCH] = h->sys.sscratch;
+    s->privileged[LOCKSTEP_SEPC] = h->sys.sepc;
+    s->privileged[LOCKSTEP_SCAUSE] = h->sys.scause;
+    s->privileged[LOCKSTEP_STVAL] = h->sys.stval;
+}
+
 static void note(const struct system_hart *h, struct lockstep_state *s, struct lockstep_fp *fp)
 {
     lockstep_note(&h->hart, s, fp);
-    s->status = h->sys.mstatus;
+    note_privileged(h, s);
 }
 
 static void restore(struct system_hart *h, const struct lockstep_state *s)
 {
     lockstep_restore(&h->hart, s);
-    h->sys.mstatus = s->status;
+    h->sys.mode = s->privileged[LOCKSTEP_MODE];
+    h->sys.mstatus = s->privileged[LOCKSTEP_MSTATUS];
+    h->sys.sscratch = s->privileged[LOCKSTEP_SSCRATCH];
+    h->sys.sepc = s->privileged[LOCKSTEP_SEPC];
+    h->sys.scause = s->privileged[LOCKSTEP_SCAUSE];
+    h->sys.stval = s->privileged[LOCKSTEP_STVAL];
 }
 
 /* ---- The interpreter's turn: steps ---- */
@@ -301,31 +343,38 @@ static bool step(struct system_hart *h, const struct single *s)
     if (s->access && !ls->unsteady)
         record_access(h, &s->insn, s->access);
     lockstep_step(&ls->path, &h->hart, &s->insn);
-    ls->path.states[ls->path.steps].status = h->sys.mstatus;
+    note_privileged(h, &ls->path.states[ls->path.steps]);
+    /* An interrupt that a CSR has let through comes before the next instruction; a translation may have seen none. */
+    ls->unsteady |=
+        rv_op_ext(s->insn.op) == RV_EXT_ZICSR && atomic_load(&h->hart.pending) & ~HART_PENDING_STEP;
     return true;
 }
 
-/* Was floating-point state not dirty before the last step? Then a translation leaves this one to the interpreter, and what
- * follows is another unit. */
-static bool makes_dirty(const struct system_hart *h)
+/* The instruction at `at` in the piece is the next of the record, or is executed now and becomes that. False: neither. */
+static bool walk_on(struct system_hart *h, const struct lift_piece *piece, unsigned at, const uint8_t *bytes,
+                    unsigned *steps)
 {
-    const struct lockstep_path *path = &h->lockstep->path;
-    return path->states[path->steps - 1].status != path->states[path->steps].status;
+    struct system_lockstep *ls = h->lockstep;
+    if (*steps == ls->path.steps) {
+        const struct single *s = find_single(h, piece->pc + at, bytes);
+        if (ls->trap.cause != NO_TRAP || ls->unsteady || ls->path.steps == LIFT_MAX_INSNS || !s ||
+            !s->is_step || !step(h, s))
+            return false;
+    }
+    ++*steps;
+    return true;
 }
 
 /* Along one piece; false when control has left the unit's path. */
-static bool walk_piece(struct system_hart *h, const struct lift_piece *piece, const uint8_t *bytes)
+static bool walk_piece(struct system_hart *h, const struct lift_piece *piece, const uint8_t *bytes,
+                       unsigned *steps)
 {
-    struct system_lockstep *ls = h->lockstep;
-    for (unsigned at = 0; at < piece->bytes && ls->path.steps < LIFT_MAX_INSNS;) {
-        if (h->hart.pc != piece->pc + at + ls->bias)
+    const struct lockstep_path *path = &h->lockstep->path;
+    for (unsigned at = 0; at < piece->bytes; at += (bytes[at] & 3) == 3 ? 4 : 2) {
+        if (path->states[*steps].pc != piece->pc + at + h->lockstep->bias)
             return at > 0; /* a jump to the next piece, or out */
-        const struct single *s = find_single(h, piece->pc + at, bytes + at);
-        if (!s || !s->is_step)
+        if (!walk_on(h, piece, at, bytes + at, steps))
             return false;
-        if (!step(h, s) || makes_dirty(h))
-            return false;
-        at += s->insn.length;
     }
     return true;
 }
@@ -334,19 +383,20 @@ static void begin_record(struct system_hart *h)
 {
     struct system_lockstep *ls = h->lockstep;
     lockstep_begin(&ls->path, &h->hart);
-    ls->path.states[0].status = h->sys.mstatus;
+    note_privileged(h, &ls->path.states[0]);
     ls->device_count = 0;
     ls->trap.cause = NO_TRAP;
     ls->unsteady = false;
     ls->bias = h->hart.bias;
 }
 
-static void walk(struct system_hart *h, const struct translation *t)
+/* The record gets as long as the translation can go that begins after `steps` steps. */
+static void walk(struct system_hart *h, const struct translation *t, unsigned steps)
 {
     const uint8_t *bytes = translation_bytes(t);
-    begin_record(h);
+    shadow_record(h->lockstep->shadow);
     begin_steps(&h->hart);
-    for (unsigned i = 0; i < t->piece_count && walk_piece(h, &t->pieces[i], bytes); i++)
+    for (unsigned i = 0; i < t->piece_count && walk_piece(h, &t->pieces[i], bytes, &steps); i++)
         bytes += t->pieces[i].bytes;
     end_steps(&h->hart);
 }
@@ -413,11 +463,36 @@ static bool answer_memory(struct system_lockstep *ls, struct jit_access *a, unsi
     return answer_part(ls, a->address, value, first, is_store);
 }
 
+/* Where the accesses of a span will find the page; a refusal is no fault of the translation's. */
+static void answer_span(struct system_lockstep *ls, struct jit_access *a)
+{
+    uint8_t *page = shadow_page(ls->shadow, a->address, a->write);
+    a->value = page ? (uint64_t)page - (a->address & TLB_PAGE_MASK) : JIT_PAGE_NONE;
+}
+
+static bool answer_zero(struct system_lockstep *ls, struct jit_access *a)
+{
+    uint8_t *block = NULL;
+    if (!traps(ls, a, IR_ZERO_BYTES, true)) {
+        block = shadow_find(ls->shadow, a->address, IR_ZERO_BYTES, true);
+        if (!block)
+            return stray(ls, a);
+        memset(block, 0, IR_ZERO_BYTES);
+    }
+    return block;
+}
+
 bool system_lockstep_access(struct system_hart *h, struct jit_access *a)
 {
     struct system_lockstep *ls = h->lockstep;
     unsigned size = ir_access_size(a->op, a->type);
     bool is_atomic = a->op >= IR_AXCHG, is_store = is_atomic || (a->op >= IR_ST8 && a->op <= IR_STF);
+    if (a->op == IR_HOST) {
+        answer_span(ls, a);
+        return true;
+    }
+    if (a->op == IR_ZERO)
+        return answer_zero(ls, a);
     bool known = !is_atomic && answer_device(ls, a, size, is_store);
     if (!known && traps(ls, a, size, is_store))
         return false;
@@ -452,19 +527,20 @@ static unsigned count_devices(const struct system_lockstep *ls, unsigned steps)
 }
 
 /* `steps`: after how many of the interpreter's the state is nearest to that of the translation. */
-static void report(struct system_hart *h, unsigned steps, const struct lockstep_state *jit, const char *what)
+static void report(struct system_hart *h, unsigned from, unsigned steps, const struct lockstep_state *jit,
+                   const char *what)
 {
     struct system_lockstep *ls = h->lockstep;
     struct buf out = {0};
-    buf_printf(&out, "guise: lockstep: hart %u at %#llx: %s\n", h->index,
-               (unsigned long long)ls->path.states[0].pc, what);
-    code_print(h->hart.code, ls->path.states[0].pc - ls->bias, DUMP_GUEST | DUMP_IR | DUMP_HOST, &out);
-    buf_printf(&out, "interpreter: %u steps", ls->path.steps);
+    uint64_t pc = ls->path.states[from].pc;
+    buf_printf(&out, "guise: lockstep: hart %u at %#llx: %s\n", h->index, (unsigned long long)pc, what);
+    code_print(h->hart.code, pc - ls->bias, DUMP_GUEST | DUMP_IR | DUMP_HOST, &out);
+    buf_printf(&out, "interpreter: %u steps, from step %u on", ls->path.steps, from);
     if (ls->trap.cause != NO_TRAP)
         buf_printf(&out, ", trap %llu, value %#llx", (unsigned long long)ls->trap.cause,
                    (unsigned long long)ls->trap.value);
     buf_printf(&out, "; compared after step %u\n", steps);
-    lockstep_print(&out, &ls->path, steps, jit);
+    lockstep_print(&out, &ls->path, from, steps, jit);
     print_memory(ls, steps, &out);
     if (ls->device_next != count_devices(ls, steps))
         buf_printf(&out, "  device accesses  interpreter %u  translation %u\n", count_devices(ls, steps),
@@ -484,10 +560,11 @@ static bool agrees(struct system_lockstep *ls, unsigned steps, const struct lock
 }
 
 /* As in lockstep.c. */
-static bool find_place(struct system_lockstep *ls, const struct lockstep_state *jit, unsigned *steps)
+static bool find_place(struct system_lockstep *ls, unsigned from, const struct lockstep_state *jit,
+                       unsigned *steps)
 {
     *steps = ls->path.steps;
-    for (unsigned from = 0; lockstep_find(&ls->path, from, jit->pc, steps); from = *steps + 1)
+    for (; lockstep_find(&ls->path, from, jit->pc, steps); from = *steps + 1)
         if (agrees(ls, *steps, jit))
             return true;
     return false;
@@ -495,43 +572,55 @@ static bool find_place(struct system_lockstep *ls, const struct lockstep_state *
 
 /* ---- The translation's turn ---- */
 
-enum left { LEFT, LEFT_BY_TRAP, LEFT_WRONGLY };
+/* How a translation was left. */
+struct left {
+    enum { LEFT_GOING, LEFT_BY_TRAP, LEFT_WRONGLY } how;
+    enum lift_stop stop; /* LIFT_STOP_COUNT: none */
+    uint64_t link;       /* for code_apart(), when a span was refused */
+    bool refused;
+};
 
 /* The state before the access that could not be made. */
-static enum left recover(struct hart *hart)
+static void recover(struct hart *hart, struct left *left)
 {
     uint64_t address;
-    if (hart->fault.host_signal || !code_recover(hart->code, hart, &address))
-        return LEFT_WRONGLY;
+    left->how =
+        !hart->fault.host_signal && code_recover(hart->code, hart, &address) ? LEFT_BY_TRAP : LEFT_WRONGLY;
     hart->pc += hart->bias;
-    return LEFT_BY_TRAP;
 }
 
-/* Where translated code left: hart->pc. */
-static enum left execute(struct system_hart *h, const void *entry)
+static void go_through(struct hart *hart, struct left *left)
+{
+    uint64_t pc = translator_link_pc(code_translator(hart->code), hart->jit.value);
+    left->link = hart->jit.value;
+    left->refused = pc & LIFT_APART;
+    hart->pc = (pc & ~LIFT_APART) + hart->bias;
+}
+
+/* hart.pc is where translated code left. */
+static struct left execute(struct system_hart *h, const void *entry)
 {
     struct hart *hart = &h->hart;
+    struct left left = {.how = LEFT_GOING, .stop = LIFT_STOP_COUNT};
     hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
     unsigned reason = system_jit_enter(h, entry);
-    h->lockstep->stop = LIFT_STOP_COUNT;
     switch (reason) {
-    case JIT_FAULT: return recover(hart);
-    case JIT_LINK:
-        hart->pc = translator_link_pc(code_translator(hart->code), hart->jit.value) + hart->bias;
-        break;
+    case JIT_FAULT: recover(hart, &left); break;
+    case JIT_LINK: go_through(hart, &left); break;
     case JIT_LOOKUP: hart->pc = hart->jit.value & ~UINT64_C(1); break;
     default:
         hart->pc = hart->jit.value + hart->bias;
         if (reason >= JIT_STOP)
-            h->lockstep->stop = (enum lift_stop)(reason - JIT_STOP);
+            left.stop = (enum lift_stop)(reason - JIT_STOP);
         break;
     }
-    return LEFT;
+    return left;
 }
 
-/* The hart is the translation's, and then as before. What it is asked for meanwhile has to wait. */
-static enum left execute_on_copies(struct system_hart *h, const void *entry, struct lockstep_state *jit,
-                                   struct lockstep_fp *fp)
+/* From the state after `from` steps. The hart is the translation's, and then as before. What it is asked for meanwhile has to
+ * wait. */
+static struct left execute_on_copies(struct system_hart *h, const void *entry, unsigned from,
+                                     struct lockstep_state *jit, struct lockstep_fp *fp)
 {
     enum { SELDOM = 8 };
     struct system_lockstep *ls = h->lockstep;
@@ -541,12 +630,12 @@ static enum left execute_on_copies(struct system_hart *h, const void *entry, str
     struct lockstep_fp after_fp;
     note(h, &after, &after_fp);
     uint32_t pending = atomic_exchange(&hart->pending, 0);
-    restore(h, &ls->path.states[0]);
+    restore(h, &ls->path.states[from]);
     hart->bias = ls->bias;
-    hart->tlb = shadow_table(ls->shadow, ls->units % SELDOM != 0);
-    ls->device_next = 0;
+    hart->tlb = shadow_table(ls->shadow, from, ++ls->units % SELDOM != 0);
+    ls->device_next = count_devices(ls, from);
     ls->astray = false;
-    enum left left = execute(h, entry);
+    struct left left = execute(h, entry);
     note(h, jit, fp);
     hart->tlb = tlb;
     restore(h, &after);
@@ -554,35 +643,56 @@ static enum left execute_on_copies(struct system_hart *h, const void *entry, str
     return left;
 }
 
-static const char *judge(struct system_hart *h, enum left left, const struct lockstep_state *jit,
-                         unsigned *steps)
+/* NULL: as it should be, after so many steps. */
+static const char *judge(struct system_lockstep *ls, const struct left *left, unsigned from,
+                         const struct lockstep_state *jit, unsigned *steps)
 {
-    struct system_lockstep *ls = h->lockstep;
-    *steps = 0;
-    if (left == LEFT_WRONGLY)
+    *steps = from;
+    ls->stop = left->stop;
+    if (left->how == LEFT_WRONGLY)
         return "a fault that is not the guest's";
-    if (!find_place(ls, jit, steps))
+    if (!find_place(ls, from, jit, steps))
         return "the engines differ";
     if (ls->astray)
         return "an access that the interpreter did not make";
-    if (left == LEFT_BY_TRAP && *steps != ls->path.steps)
+    if (left->how == LEFT_BY_TRAP && *steps != ls->path.steps)
         return "a trap that the interpreter did not take";
     return NULL;
 }
 
+/* The translation that goes on after `steps` steps; NULL: none, or the record is over. */
+static const struct translation *go_on(struct system_hart *h, const struct left *left, unsigned from,
+                                       unsigned *steps)
+{
+    struct system_lockstep *ls = h->lockstep;
+    struct code *code = h->hart.code;
+    uint64_t gpa = ls->path.states[*steps].pc - ls->bias;
+    if (*steps < ls->path.steps && left->refused && code_apart(code, left->link, gpa))
+        return code_unit(code, gpa)->apart;
+    if (*steps < ls->path.steps && (left->stop == LIFT_INTERPRET || left->refused || *steps == from))
+        shadow_skip(ls->shadow, (*steps)++);
+    return *steps < ls->path.steps ? code_translation(code, ls->path.states[*steps].pc - ls->bias) : NULL;
+}
+
+/* The translation `t`, and those that follow, along the record, which they make longer. */
 static void compare(struct system_hart *h, const struct translation *t)
 {
     struct system_lockstep *ls = h->lockstep;
     struct lockstep_state jit;
     struct lockstep_fp jit_fp;
-    unsigned steps;
-    if (!ls->unsteady) {
-        enum left left = execute_on_copies(h, t->unit.entry, &jit, &jit_fp);
-        const char *what = judge(h, left, &jit, &steps);
-        if (what)
-            report(h, steps, &jit, what);
+    for (unsigned from = 0, steps; t; from = steps) {
+        walk(h, t, from);
+        h->hart.exit.kind = EXIT_NONE;
+        if (ls->unsteady)
+            return;
+        struct left left = execute_on_copies(h, t->unit.entry, from, &jit, &jit_fp);
+        const char *what = judge(ls, &left, from, &jit, &steps);
+        if (what) {
+            report(h, from, steps, &jit, what);
+            return;
+        }
+        t = go_on(h, &left, from, &steps);
     }
-    shadow_clear(ls->shadow);
 }
 
 /* ---- The engine ---- */
@@ -624,9 +734,9 @@ static void run_unit(struct system_hart *h)
         run_single(h);
         return;
     }
-    walk(h, t);
-    hart->exit.kind = EXIT_NONE;
+    begin_record(h);
     compare(h, t);
+    shadow_clear(h->lockstep->shadow);
     if (h->lockstep->path.steps == 0 && h->lockstep->trap.cause == NO_TRAP && hart->exit.kind == EXIT_NONE)
         run_single(h);
 }

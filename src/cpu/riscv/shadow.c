@@ -2,6 +2,7 @@
 
 #include "base/util.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ enum {
     FRAMES = 64,
     PAGES = 64,
     ACCESSES = 512,
-    WIDEST = 16, /* bytes of an access */
+    WIDEST = 64, /* bytes of an access */
     NOTHING = 0xa7,
 };
 
@@ -105,14 +106,37 @@ static unsigned offset_of(uint64_t gva)
 
 /* ---- The record ---- */
 
-static struct access *new_access(struct shadow *s, const uint8_t *page, uint64_t gva, unsigned size)
+/* `should` becomes what it is after so many steps. */
+static void seek(struct shadow *s, unsigned steps)
+{
+    for (; s->applied < s->access_count && s->accesses[s->applied].step < steps; s->applied++) {
+        const struct access *a = &s->accesses[s->applied];
+        if (a->is_store)
+            memcpy(&s->frames[a->frame].should[a->offset], a->after, a->size);
+    }
+    while (s->applied > 0 && s->accesses[s->applied - 1].step >= steps) {
+        const struct access *a = &s->accesses[--s->applied];
+        if (a->is_store)
+            memcpy(&s->frames[a->frame].should[a->offset], a->before, a->size);
+    }
+}
+
+void shadow_record(struct shadow *s)
+{
+    seek(s, UINT_MAX);
+}
+
+static struct access *new_access(struct shadow *s, const uint8_t *page, uint64_t gva, unsigned size,
+                                 unsigned step)
 {
     struct view *v = get_view(s, page, gva);
     if (!v || s->access_count == ACCESSES || size > WIDEST)
         return NULL;
     struct access *a = &s->accesses[s->access_count++];
-    *a = (struct access){
-        .frame = (uint16_t)v->frame, .offset = (uint16_t)offset_of(gva), .size = (uint8_t)size};
+    *a = (struct access){.frame = (uint16_t)v->frame,
+                         .offset = (uint16_t)offset_of(gva),
+                         .step = (uint16_t)step,
+                         .size = (uint8_t)size};
     s->applied = s->access_count;
     return a;
 }
@@ -123,9 +147,10 @@ static void set_byte(struct frame *f, unsigned offset, uint8_t value)
     f->known[offset] = true;
 }
 
-bool shadow_load(struct shadow *s, const uint8_t *page, uint64_t gva, const void *bytes, unsigned size)
+bool shadow_load(struct shadow *s, const uint8_t *page, uint64_t gva, const void *bytes, unsigned size,
+                 unsigned step)
 {
-    struct access *a = new_access(s, page, gva, size);
+    struct access *a = new_access(s, page, gva, size, step);
     struct frame *f = a ? &s->frames[a->frame] : NULL;
     for (unsigned i = 0; a && i < size; i++)
         if (!f->known[a->offset + i])
@@ -136,12 +161,11 @@ bool shadow_load(struct shadow *s, const uint8_t *page, uint64_t gva, const void
 bool shadow_store(struct shadow *s, const uint8_t *page, uint64_t gva, const void *bytes, unsigned size,
                   unsigned step)
 {
-    struct access *a = new_access(s, page, gva, size);
+    struct access *a = new_access(s, page, gva, size, step);
     if (!a)
         return false;
     struct frame *f = &s->frames[a->frame];
     a->is_store = true;
-    a->step = (uint16_t)step;
     memcpy(a->after, bytes, size);
     for (unsigned i = 0; i < size; i++)
         if (!f->known[a->offset + i])
@@ -152,27 +176,17 @@ bool shadow_store(struct shadow *s, const uint8_t *page, uint64_t gva, const voi
     return true;
 }
 
+bool shadow_touch(struct shadow *s, const uint8_t *page, uint64_t gva, unsigned size, unsigned step)
+{
+    struct access *a = new_access(s, page, gva, size, step);
+    if (!a)
+        return false;
+    memset(&s->frames[a->frame].known[a->offset], true, size);
+    find_view(s, gva)->written = true;
+    return true;
+}
+
 /* ---- The translation's turn ---- */
-
-static void rewind_stores(struct shadow *s)
-{
-    while (s->applied > 0) {
-        const struct access *a = &s->accesses[--s->applied];
-        if (a->is_store)
-            memcpy(&s->frames[a->frame].should[a->offset], a->before, a->size);
-    }
-}
-
-static void apply_stores(struct shadow *s, unsigned steps)
-{
-    for (; s->applied < s->access_count; s->applied++) {
-        const struct access *a = &s->accesses[s->applied];
-        if (a->is_store && a->step >= steps)
-            return;
-        if (a->is_store)
-            memcpy(&s->frames[a->frame].should[a->offset], a->after, a->size);
-    }
-}
 
 /* Of two pages that have the same place in the table, the first gets it. */
 static void fill_table(struct shadow *s)
@@ -188,18 +202,45 @@ static void fill_table(struct shadow *s)
     }
 }
 
-struct tlb_entry *shadow_table(struct shadow *s, bool whole)
+static void clear_table(struct shadow *s)
 {
-    rewind_stores(s);
+    for (unsigned i = 0; i < s->view_count; i++)
+        s->table[tlb_index(s->views[i].gva)] = no_entry;
+}
+
+struct tlb_entry *shadow_table(struct shadow *s, unsigned steps, bool whole)
+{
+    seek(s, steps);
+    clear_table(s);
     if (whole)
         fill_table(s);
     return s->table;
 }
 
-uint8_t *shadow_find(struct shadow *s, uint64_t gva, unsigned size, bool to_write)
+void shadow_skip(struct shadow *s, unsigned step)
+{
+    for (unsigned i = 0; i < s->access_count; i++) {
+        const struct access *a = &s->accesses[i];
+        if (a->is_store && a->step == step)
+            memcpy(&s->frames[a->frame].is[a->offset], a->after, a->size);
+    }
+}
+
+static struct frame *frame_of(struct shadow *s, uint64_t gva, bool to_write)
 {
     const struct view *v = find_view(s, gva);
-    struct frame *f = v && (v->written || !to_write) ? &s->frames[v->frame] : NULL;
+    return v && (v->written || !to_write) ? &s->frames[v->frame] : NULL;
+}
+
+uint8_t *shadow_page(struct shadow *s, uint64_t gva, bool to_write)
+{
+    struct frame *f = frame_of(s, gva, to_write);
+    return f ? f->is : NULL;
+}
+
+uint8_t *shadow_find(struct shadow *s, uint64_t gva, unsigned size, bool to_write)
+{
+    struct frame *f = frame_of(s, gva, to_write);
     unsigned offset = offset_of(gva);
     if (!f || offset + size > PAGE || memchr(&f->known[offset], false, size))
         return NULL;
@@ -216,7 +257,7 @@ static unsigned first_difference(const struct frame *f)
 
 bool shadow_agrees(struct shadow *s, unsigned steps, uint64_t *gva)
 {
-    apply_stores(s, steps);
+    seek(s, steps);
     for (unsigned i = 0; i < s->view_count; i++) {
         const struct frame *f = &s->frames[s->views[i].frame];
         if (likely(!s->views[i].written || !memcmp(f->is, f->should, PAGE)))
@@ -243,7 +284,6 @@ void shadow_clear(struct shadow *s)
         memset(&f->should[a->offset], NOTHING, a->size);
         memset(&f->known[a->offset], false, a->size);
     }
-    for (unsigned i = 0; i < s->view_count; i++)
-        s->table[tlb_index(s->views[i].gva)] = no_entry;
+    clear_table(s);
     s->frame_count = s->view_count = s->access_count = s->applied = 0;
 }

@@ -26,19 +26,33 @@ void shadow_free(struct shadow *shadow);
 
 /* ---- What the interpreter did, in order; an access lies within a page, whose address at the host is `page` ---- */
 
+/* More is recorded, after the translation's turn, too. */
+void shadow_record(struct shadow *shadow);
+
 /* Bytes that step number `step` read, or wrote. False: the record has no place for it, or the same byte was not the same
  * before, because somebody else has written to it. */
-bool shadow_load(struct shadow *shadow, const uint8_t *page, uint64_t gva, const void *bytes, unsigned size);
+bool shadow_load(struct shadow *shadow, const uint8_t *page, uint64_t gva, const void *bytes, unsigned size,
+                 unsigned step);
 bool shadow_store(struct shadow *shadow, const uint8_t *page, uint64_t gva, const void *bytes, unsigned size,
                   unsigned step);
 
-/* ---- The translation's turn ---- */
+/* Bytes that it might have written: who writes what is there makes no difference. */
+bool shadow_touch(struct shadow *shadow, const uint8_t *page, uint64_t gva, unsigned size, unsigned step);
 
-/* The table to look up pages in. Without `whole` it is empty: each access is asked for. */
-struct tlb_entry *shadow_table(struct shadow *shadow, bool whole);
+/* ---- The translation's turn, from the state after `steps` steps on ---- */
+
+/* The table to look up pages in. Without `whole` it is empty: each access is asked for. The frames are as the translation left them
+ * the last time. */
+struct tlb_entry *shadow_table(struct shadow *shadow, unsigned steps, bool whole);
+
+/* It has left the step number `step` to the interpreter. */
+void shadow_skip(struct shadow *shadow, unsigned step);
 
 /* Where the bytes are, when all of them were accessed and, `to_write`, some of their page written to; else NULL. */
 uint8_t *shadow_find(struct shadow *shadow, uint64_t gva, unsigned size, bool to_write);
+
+/* The frame that the page shows, if the interpreter has accessed it and, `to_write`, written to it; else NULL. */
+uint8_t *shadow_page(struct shadow *shadow, uint64_t gva, bool to_write);
 
 /* Are the frames as the interpreter's memory was after `steps` steps? Asked for no fewer steps than the last time. `gva`: of
  * the first byte that is not, as one of its pages has it. */
