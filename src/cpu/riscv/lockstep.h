@@ -37,6 +37,12 @@ struct lockstep_state {
 void lockstep_note(const struct hart *hart, struct lockstep_state *s, struct lockstep_fp *fp);
 void lockstep_restore(struct hart *hart, const struct lockstep_state *s);
 
+/* As hart_rounds_as_host(). */
+static inline bool lockstep_rounds_as_host(const struct lockstep_state *s)
+{
+    return s->fp->fcsr >> 5 < 4;
+}
+
 /* The interpreter's way: states[steps] is after the last. */
 struct lockstep_path {
     unsigned steps;

@@ -121,6 +121,8 @@ static bool is_lifted_csr(const struct rv_insn *insn)
 {
     switch (insn->imm) {
     case RV_CSR_FFLAGS:
+    case RV_CSR_FRM:
+    case RV_CSR_FCSR:
     case RV_CSR_SSTATUS:
     case RV_CSR_SSCRATCH:
     case RV_CSR_SEPC:
@@ -671,7 +673,9 @@ static const struct translation *go_on(struct system_hart *h, const struct left 
         return code_unit(code, gpa)->apart;
     if (*steps < ls->path.steps && (left->stop == LIFT_INTERPRET || left->refused || *steps == from))
         shadow_skip(ls->shadow, (*steps)++);
-    return *steps < ls->path.steps ? code_translation(code, ls->path.states[*steps].pc - ls->bias) : NULL;
+    const struct lockstep_state *s = &ls->path.states[*steps];
+    bool any = *steps < ls->path.steps && lockstep_rounds_as_host(s);
+    return any ? code_translation(code, s->pc - ls->bias) : NULL;
 }
 
 /* The translation `t`, and those that follow, along the record, which they make longer. */
