@@ -7,9 +7,9 @@
  *   4. the hart goes on as the interpreter left it
  *
  * So nothing is done twice or undone, and what devices, clocks and other harts do meanwhile makes no difference. A unit in
- * which the interpreter found a byte changed by others between two of its accesses is not compared, nor is what follows an
- * instruction in the middle of a unit that a translation leaves to the interpreter. Instructions that no unit has, those
- * that change privileged state among them, are the interpreter's alone. Interrupts are taken in between. */
+ * which the interpreter found a byte changed by others between two of its accesses is not compared. Where the translation
+ * leaves an instruction to the interpreter, the next one goes on along the record, and makes it longer. Instructions that no
+ * unit has are the interpreter's alone. Interrupts are taken in between. */
 #include "base/buf.h"
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
