@@ -62,6 +62,8 @@ static struct system_hart *hart_of_state(void *state_register)
 
 static bool access_memory(struct system_hart *h, struct jit_access *a)
 {
+    if (unlikely(h->lockstep))
+        return system_lockstep_access(h, a);
     unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
@@ -336,7 +338,7 @@ static bool recover(struct system_hart *h)
     return true;
 }
 
-static unsigned enter(struct system_hart *h, const void *entry)
+unsigned system_jit_enter(struct system_hart *h, const void *entry)
 {
     struct hart *hart = &h->hart;
     if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
@@ -356,7 +358,7 @@ static bool execute(struct system_hart *h, struct place *place)
     struct hart *hart = &h->hart;
     bool stay = true;
     hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
-    unsigned reason = enter(h, place->entry);
+    unsigned reason = system_jit_enter(h, place->entry);
     switch (reason) {
     case JIT_LINK: stay = go_through(h, hart->jit.value, place); break;
     case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;
