@@ -200,13 +200,26 @@ static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
     return place;
 }
 
+/* Is the page where it was when the jump was noted, perhaps in another fetch context? */
+static bool still_leads_there(struct system_hart *h, struct system_jump *jump)
+{
+    if (likely(jump->context == h->hart.context))
+        return true;
+    const struct tlb_code *page = system_fetch_page(h, jump->pc);
+    if (!page || !jump->cell ||
+        jump->pc - ((page->page & TLB_PAGE_MASK) | (jump->pc & ~TLB_PAGE_MASK)) != jump->bias)
+        return false;
+    jump->context = h->hart.context;
+    return true;
+}
+
 /* By the interpreter's jump cache, which is larger than a context's own and is not cleared for each: the table of units is far from
  * the host's caches. */
 static struct place find_known(struct system_hart *h)
 {
     struct hart *hart = &h->hart;
     struct system_jump *slot = system_jump_slot(h, hart->pc);
-    if (slot->pc == hart->pc && slot->context == hart->context) {
+    if (slot->pc == hart->pc && still_leads_there(h, slot)) {
         const struct unit *unit = system_jump_unit(slot);
         const void *entry = code_entry(hart->code, unit);
         hart->bias = slot->bias;
