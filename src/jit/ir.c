@@ -156,8 +156,8 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
         return push_set(ir, type, a, b);
     if (op == IR_LOOP)
         return push_loop(ir);
-    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE) && !ir_is_host_address(ir, a))
-        return append_seen(ir, op, type, a, b);
+    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE))
+        return append_access(ir, op, type, a, b);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
     if (op == IR_GET)
         ir->value[a] = ref;

@@ -30,7 +30,7 @@ enum lift_slot {
     LIFT_MIE,
     LIFT_TIMER,
     LIFT_MVIEN,
-    LIFT_WINDOW, /* direct code: addresses are below this */
+    LIFT_WINDOW_LIMIT, /* direct code: addresses are below this */
     LIFT_SLOT_COUNT
 };
 

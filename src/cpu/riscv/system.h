@@ -24,6 +24,7 @@
 struct system;
 struct system_single;
 struct system_mailbox;
+struct system_lockstep;
 
 /* Frequency of mtime and of CSR `time`. */
 #define SYSTEM_TIME_HZ UINT64_C(10000000)
@@ -94,8 +95,9 @@ struct system_hart {
     struct system_single *single;   /* owned: instructions that are in no unit (system_fetch.c) */
     struct system_mailbox *mailbox; /* owned */
     struct system_jit *jit; /* owned: jump caches of translated code; NULL with the interpreter alone */
-    _Atomic uint32_t wants; /* enum system_want */
-    _Atomic uint64_t swept; /* number of the last sweep that it took part in (system_code.c) */
+    struct system_lockstep *lockstep; /* owned; of that engine, or NULL */
+    _Atomic uint32_t wants;           /* enum system_want */
+    _Atomic uint64_t swept;           /* number of the last sweep that it took part in (system_code.c) */
 };
 
 /* ---- The machine: before the harts run, after they have ended ---- */

@@ -97,6 +97,14 @@ const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum m
                : NULL;
 }
 
+bool system_locate(struct system_hart *h, uint64_t gva, enum mmu_access access, const uint8_t **host)
+{
+    struct place place;
+    bool found = locate(h, gva, 1, access, &place);
+    *host = found ? place.host : NULL;
+    return found;
+}
+
 static bool crosses(uint64_t gva, unsigned size)
 {
     return (gva ^ (gva + (size - 1))) & TLB_PAGE_MASK;
