@@ -112,6 +112,7 @@ struct jit_target {
                    enum ir_type type);                  /* in cold code, in place: CANON, BOX */
     void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT, BR and POLL */
     void (*loop)(struct jit_assembler *as);             /* LOOP */
+    void (*count)(struct jit_assembler *as);            /* the unit's entry: struct ir.counted */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
 extern const struct jit_target jit_target_host;

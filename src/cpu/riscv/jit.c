@@ -196,6 +196,7 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
     case LIFT_HOT: return heat(hart, hart->jit.arguments[0], hart->jit.arguments[1]);
+    case LIFT_OUTSIDE:
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;
     }
@@ -226,7 +227,7 @@ static bool warm_up(struct hart *hart, struct place *place)
     place->unit = interpret(hart, place->unit ? place->unit->cells : NULL);
     if (!place->unit)
         return false;
-    place->entry = code_translate(hart->code, place->unit);
+    place->entry = code_translate(hart->code, place->unit, true);
     return true;
 }
 

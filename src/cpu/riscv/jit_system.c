@@ -39,7 +39,7 @@ struct system_jit {
         uint64_t context; /* 0: none */
         struct jit_far *far;
     } tables[TABLES];
-    unsigned next;       /* table to be used for a new context */
+    unsigned next;           /* table to be used for a new context */
     uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
     struct jit_far *far;     /* the context's */
     struct returns *returns; /* in use */
@@ -200,11 +200,43 @@ static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
     return place;
 }
 
+/* Is the page where it was when the jump was noted, perhaps in another fetch context? */
+static bool still_leads_there(struct system_hart *h, struct system_jump *jump)
+{
+    if (likely(jump->context == h->hart.context))
+        return true;
+    const struct tlb_code *page = system_fetch_page(h, jump->pc);
+    if (!page || !jump->cell ||
+        jump->pc - ((page->page & TLB_PAGE_MASK) | (jump->pc & ~TLB_PAGE_MASK)) != jump->bias)
+        return false;
+    jump->context = h->hart.context;
+    return true;
+}
+
+/* By the interpreter's jump cache, which is larger than a context's own and is not cleared for each: the table of units is far from
+ * the host's caches. */
+static struct place find_known(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct system_jump *slot = system_jump_slot(h, hart->pc);
+    if (slot->pc == hart->pc && still_leads_there(h, slot)) {
+        const struct unit *unit = system_jump_unit(slot);
+        const void *entry = code_entry(hart->code, unit);
+        hart->bias = slot->bias;
+        if (likely(entry))
+            return (struct place){unit, entry};
+    }
+    struct place place = find_place(h);
+    if (place.entry)
+        *slot = (struct system_jump){hart->pc, hart->context, place.unit->cells, hart->bias};
+    return place;
+}
+
 static struct place look_up(struct system_hart *h, uint64_t pc)
 {
     struct hart *hart = &h->hart;
     hart->pc = pc & ~UINT64_C(1);
-    struct place place = find_place(h);
+    struct place place = find_known(h);
     if (place.entry)
         *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;
@@ -238,24 +270,44 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
     return unit;
 }
 
-/* The interpreter executes the instruction at hart.pc, whatever begins there. */
+/* The interpreter executes one instruction alone. */
+static bool step(struct system_hart *h)
+{
+    return interpret(h, system_step(h, NULL)) != NULL;
+}
+
+/* The same, and what begins there is for the interpreter from now on. */
 static bool interpret_one(struct system_hart *h)
 {
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, NULL));
+    return alone ? interpret(h, NULL) != NULL : step(h);
 }
 
-/* Translated code has come to an instruction that it has not, at hart.pc, and says why. */
-static bool execute_one(struct system_hart *h, enum lift_stop reason, struct place *place)
+/* Translated code has come to an instruction that it has not, at hart.pc. */
+static bool execute_one(struct system_hart *h)
+{
+    switch (system_execute(h)) {
+    case SYSTEM_LEFT: return false;
+    case SYSTEM_DONE: return true;
+    case SYSTEM_NOT_DONE: break;
+    }
+    return interpret_one(h);
+}
+
+/* A unit has ended with IR_EXIT_STOP at hart.pc. False: the engine is left. */
+static bool stop(struct system_hart *h, enum lift_stop reason, struct place *place)
 {
     bool stay = true;
-    enum system_done done = reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE;
-    if (done == SYSTEM_LEFT)
-        return false;
-    if (done == SYSTEM_NOT_DONE)
-        stay = reason == LIFT_FETCH ? interpret(h, system_step(h, NULL)) != NULL : interpret_one(h);
+    if (reason == LIFT_HOT)
+        direct_heat(h, h->hart.jit.arguments[1]);
+    else if (reason == LIFT_INTERPRET)
+        stay = execute_one(h);
+    else if (reason == LIFT_FETCH || (reason == LIFT_OUTSIDE && !direct_outside(h)))
+        stay = step(h);
+    else if (reason != LIFT_OUTSIDE)
+        stay = interpret_one(h);
     if (stay)
         *place = find_next(h);
     return stay;
@@ -274,7 +326,7 @@ static bool go_through(struct system_hart *h, uint64_t link, struct place *place
     *place = (struct place){NULL, code_apart(hart->code, link, gpa)};
     if (place->entry)
         return true;
-    bool stay = interpret(h, system_step(h, NULL));
+    bool stay = step(h);
     *place = find_place(h);
     return stay;
 }
@@ -290,11 +342,11 @@ static bool recover(struct system_hart *h)
 {
     uint64_t address;
     struct hart *hart = &h->hart;
-    if (hart->fault.host_signal)
-        return is_wrong(h, "a fault of the host's in the guest's memory");
     if (!code_recover(hart->code, hart, &address))
         return is_wrong(h, "a trap that is no access of the guest's");
     hart->pc += hart->bias;
+    if (hart->fault.host_signal)
+        return direct_refused(h) ? step(h) : is_wrong(h, "a fault of the host's in the guest's memory");
     hart->pc = system_take_trap(h);
     return true;
 }
@@ -307,6 +359,7 @@ unsigned system_jit_enter(struct system_hart *h, const void *entry)
     if (h->jit->context != hart->context)
         set_context(h);
     hart->jit.far = h->jit->far;
+    direct_enter(h);
     atomic_signal_fence(
         memory_order_seq_cst); /* who kicks the hart later than we look puts `nowhere` there */
     return host_is_set(hart->pending) ? JIT_POLL : jit_enter(hart, entry);
@@ -329,7 +382,7 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = execute_one(h, (enum lift_stop)(reason - JIT_STOP), place);
+        stay = stop(h, (enum lift_stop)(reason - JIT_STOP), place);
         break;
     }
     if (unlikely(host_is_set(hart->pending)))
@@ -343,7 +396,7 @@ static bool warm_up(struct system_hart *h, struct place *place)
     place->unit = interpret(h, place->unit ? place->unit->cells : NULL);
     if (!place->unit)
         return false;
-    place->entry = code_translate(h->hart.code, place->unit);
+    place->entry = code_translate(h->hart.code, place->unit, direct_may_be(h));
     return true;
 }
 
@@ -376,7 +429,7 @@ static void give_up(int number)
 
 HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
-    if (host_copy_fault(ucontext))
+    if (host_copy_fault(ucontext) || (current && direct_fault(system_hart_of(current), (uint64_t)info->si_addr, ucontext)))
         return;
     if (!current || !engine_fault(current, number, (uint64_t)info->si_addr, ucontext))
         give_up(number);
@@ -406,6 +459,7 @@ void jit_system_enter_thread(struct system_hart *h)
     if (!h->jit)
         return;
     install_handlers();
+    direct_enter_thread(h);
     current = &h->hart;
 }
 

@@ -675,7 +675,7 @@ static const struct translation *go_on(struct system_hart *h, const struct left 
         shadow_skip(ls->shadow, (*steps)++);
     const struct lockstep_state *s = &ls->path.states[*steps];
     bool any = *steps < ls->path.steps && lockstep_rounds_as_host(s);
-    return any ? code_translation(code, s->pc - ls->bias) : NULL;
+    return any ? code_translation(code, s->pc - ls->bias, false) : NULL;
 }
 
 /* The translation `t`, and those that follow, along the record, which they make longer. */
@@ -710,7 +710,7 @@ static const struct translation *find_translation(struct system_hart *h)
         return NULL;
     uint64_t gpa = (page->page & TLB_PAGE_MASK) | (hart->pc & ~TLB_PAGE_MASK);
     hart->bias = hart->pc - gpa;
-    return code_translation(hart->code, gpa);
+    return code_translation(hart->code, gpa, false);
 }
 
 /* The interpreter alone. */

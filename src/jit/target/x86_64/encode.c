@@ -203,9 +203,14 @@ void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
     x86_rri(as, op, reg, rm, 0, 0);
 }
 
+static inline bool wants_segment(const struct jit_assembler *as, struct x86_mem mem)
+{
+    return mem.guest && (as->machine->memory_base || as->ir->direct);
+}
+
 static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
 {
-    return mem.guest && as->machine->memory_base ? add(at, 0x65) : at;
+    return wants_segment(as, mem) ? add(at, 0x65) : at;
 }
 
 /* The same, byte by byte: any instruction. */
@@ -224,7 +229,7 @@ static __attribute__((noinline)) void put_long(struct jit_assembler *as, uint32_
 void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
              unsigned size)
 {
-    if (unlikely(mem.base < 0 || (mem.guest && as->machine->memory_base))) {
+    if (unlikely(mem.base < 0 || wants_segment(as, mem))) {
         put_long(as, op, reg, mem, imm, size);
         return;
     }
@@ -336,6 +341,19 @@ void x86_jcc(struct jit_assembler *as, enum x86_condition condition, const void 
 void x86_call(struct jit_assembler *as, const void *target)
 {
     jump(as, CALL, target);
+}
+
+void x86_cold_link(struct jit_assembler *as, uint32_t number)
+{
+    enum { MOV_EAX = 0xb8, HALF = 1 + sizeof(number), SIZE = 2 * HALF };
+    const uint8_t *end = as->cold + as->cold_exec + SIZE;
+    const uint64_t mov = MOV_EAX | (uint64_t)number << 8;
+    const uint64_t jmp = JMP | (uint64_t)(uint32_t)(as->thunks->link - end) << 8;
+    if (!take_room(as, SIZE))
+        return;
+    memcpy(as->cold, &mov, sizeof(mov));
+    memcpy(as->cold + HALF, &jmp, sizeof(jmp));
+    as->cold += SIZE;
 }
 
 /* An access of 4 bytes within 8 aligned ones is atomic on every x86-64. */
