@@ -77,12 +77,6 @@ static void push_pinned(struct ir *ir, const struct ir_machine *machine)
     ir->count = count;
 }
 
-/* A call: of the size of these tables the compiler would make string instructions, which take long to start. */
-static __attribute__((noipa)) void clear(void *at, size_t size)
-{
-    memset(at, 0, size);
-}
-
 /* The arrays of constants and instructions keep their old contents: nothing looks beyond the counts. */
 void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
 {
@@ -91,7 +85,7 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->pc = pc;
     ir->count = ir->constant_count = ir->exit_count = 0;
     ir->marked = ir->loop = ir->direct = ir->counted = false;
-    clear(ir->set, offsetof(struct ir, exits) - offsetof(struct ir, set));
+    memset((char *)ir + offsetof(struct ir, set), 0, offsetof(struct ir, exits) - offsetof(struct ir, set));
     ir_end_spans(ir);
     ir->span_count = 0;
     push_pinned(ir, machine);
