@@ -63,7 +63,7 @@ enum {
     IR_MAX_EXITS = 256,
     IR_MAX_SLOTS = 80,
     IR_MAX_SPANS = 64,
-    IR_SPAN_BYTES = 1024, /* of a span, at most: below a page */
+    IR_SPAN_BYTES = 512, /* of a span, at most: an eighth of a page, so that few cross one */
     IR_KNOWN = 32,
     IR_ROOM_INS = 64, /* what one guest instruction may take at most */
     IR_ROOM_CONSTANTS = 24,
