@@ -352,7 +352,7 @@ static void publish(struct translator *tr, struct unit *cold, struct translation
     tr->stats.insns += t->insns;
     tr->stats.loops += t->kind == TRANSLATION_LOOP;
     if (t->kind == TRANSLATION_APART) {
-        atomic_store_explicit(&cold->apart, t, memory_order_release);
+        cold->apart = t;
         return;
     }
     atomic_store_explicit(&cold->translation, t, memory_order_release);
@@ -419,7 +419,7 @@ static void forget(struct translator *tr, struct translation *t)
         part_unlink(&translation_parts(t)[i]);
     t->cold = NULL;
     if (t->kind == TRANSLATION_APART) {
-        atomic_store_explicit(&cold->apart, NULL, memory_order_release);
+        cold->apart = NULL;
         return;
     }
     atomic_store_explicit(&cold->entry, NULL, memory_order_release);

@@ -86,11 +86,8 @@ static int maker_init(struct maker *m, bool full, bool paged)
     if (jit_assembler_new(&m->as, &m->machine, modes))
         return -1;
     m->as->features = full ? X86_BMI1 | X86_BMI2 | X86_LZCNT | X86_POPCNT | X86_AVX | X86_FMA : 0;
-    m->limits = (struct lift_limits){.extensions = ~UINT64_C(0),
-                                     .max_insns = MAX_INSNS,
-                                     .has_fma = full,
-                                     .paged = paged,
-                                     .spans = paged};
+    m->limits = (struct lift_limits){
+        .extensions = ~UINT64_C(0), .max_insns = MAX_INSNS, .has_fma = full, .paged = paged, .spans = paged};
     return 0;
 }
 
