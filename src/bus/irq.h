@@ -5,7 +5,8 @@
 #ifndef BUS_IRQ_H
 #define BUS_IRQ_H
 
-#include "bus/bus.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 /* {0} is a line that leads nowhere. */
 struct irq_line {
@@ -31,8 +32,5 @@ static inline void msi_send(const struct msi_target *target, uint64_t address, u
     if (target->send)
         target->send(target->object, address, data);
 }
-
-/* Messages that are 32-bit writes on the bus, as to an IMSIC. A message to an address where nothing is, is lost. */
-struct msi_target msi_to_bus(struct bus *bus);
 
 #endif

@@ -17,12 +17,14 @@ enum {
     OPT_SERIAL,
     OPT_CONSOLE,
     OPT_VIRTIO,
+    OPT_INTERRUPTS,
     OPT_NO_REBOOT,
     OPT_TEMPORARY,
     OPT_TIMEOUT,
     OPT_DUMP_DTB,
     OPT_ENGINE,
     OPT_ENGINE_OPTIONS,
+    OPT_MMU,
     OPT_DUMP,
     OPT_STATS,
 };
@@ -40,6 +42,8 @@ static const struct option options[] = {
     {"serial", required_argument, NULL, OPT_SERIAL},
     {"console", required_argument, NULL, OPT_CONSOLE},
     {"virtio", required_argument, NULL, OPT_VIRTIO},
+    {"interrupts", required_argument, NULL, OPT_INTERRUPTS},
+    {"mmu", required_argument, NULL, OPT_MMU},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"temporary", no_argument, NULL, OPT_TEMPORARY},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
@@ -157,6 +161,9 @@ const struct verb verb_boot = {
         "  --serial WHERE       its serial port: stdio (default), file:FILE, pty, none\n"
         "  --console WHERE      its virtio console, likewise; default: it has none\n"
         "  --virtio pci|mmio    how virtio devices are attached; default pci\n"
+        "  --interrupts NAME    what interrupts harts: imsic (default with IMAGE; MSI-X, Linux 6.10 and later), plic\n"
+        "                       (default with --kernel; every Linux), or aplic\n"
+        "  --mmu sv39|sv48|sv57 its largest page tables; default sv39, with which its programs run fastest\n"
         "  --temporary          drop at the end what it writes to IMAGE's disk\n"
         "\n"
         "How it runs:\n"

@@ -61,10 +61,11 @@ enum {
     IR_BASE = 0x400,   /* references below are constants */
     IR_MAX_INS = 3072, /* of a unit */
     IR_MAX_EXITS = 256,
-    IR_MAX_SLOTS = 80,
+    IR_MAX_SLOTS = 84,
     IR_MAX_SPANS = 64,
     IR_SPAN_BYTES = 512, /* of a span, at most: an eighth of a page, so that few cross one */
     IR_KNOWN = 32,
+    IR_SHARED_BITS = 7,
     IR_ROOM_INS = 64, /* what one guest instruction may take at most */
     IR_ROOM_CONSTANTS = 24,
     IR_ROOM_EXITS = 4,
@@ -134,23 +135,26 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
-    bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
-    bool no_fold;               /* tests: make every instruction as it is asked for */
-    bool marked;                /* ir_mark(), and no PC says so yet */
-    uint32_t mark;              /* distance to the unit's pc */
+    bool direct;   /* accesses of paged memory are the host's: its gs segment has a base for them */
+    bool counted;  /* leaves with `reason` when it is entered for the n-th time: as struct ir_exit.count */
+    uint8_t reason;
+    bool loop;     /* has a LOOP; `machine` may be its own then: see ir_loop() */
+    bool no_fold;  /* tests: make every instruction as it is asked for */
+    bool marked;   /* ir_mark(), and no PC says so yet */
+    uint32_t mark; /* distance to the unit's pc */
+    /* From here to `exits` ir_begin() clears everything. */
     uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
-    ir_ref chain[IR_OP_COUNT];  /* latest instruction of each op */
     ir_ref slot[IR_MAX_SLOTS];  /* latest SET of each slot, 0 when there is none */
     ir_ref value[IR_MAX_SLOTS]; /* current value of each slot, 0 when not yet known */
+    ir_ref shared[1 << IR_SHARED_BITS]; /* instructions that may be shared, by hash: the latest of each */
+    uint16_t constant_hash[64];
     struct ir_exit exits[IR_MAX_EXITS];
     unsigned span_count;
     struct ir_span spans[IR_MAX_SPANS];
     struct ir_known known[IR_KNOWN]; /* by value */
-    uint16_t constant_hash[64];
     uint16_t constant_next[IR_BASE];
     int64_t constants[IR_BASE];
-    ir_ref alike[IR_MAX_INS]; /* the instruction's predecessor in its chain */
     struct ir_ins ins[IR_MAX_INS];
 };
 
@@ -180,7 +184,10 @@ ir_ref ir_constant(struct ir *ir, int64_t value);
 /* Makes an instruction, folds or finds it. Operands are references, slots, exits or numbers as ops.def says. */
 ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
-/* An equal instruction, or 0. It is newer than its operands; few candidates are looked at, which finds nearly all. */
+/* The same for an ADD of a constant: half of all operations are addresses and other such sums. */
+ir_ref ir_sum(struct ir *ir, ir_ref a, int64_t addend);
+
+/* An equal instruction, or 0. One candidate is looked at, which finds nearly all. */
 ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
 /* Appends the instruction as it is. */

@@ -34,7 +34,7 @@ struct jit_far {
     uint64_t bias;
     uint64_t unused;
 };
-#define JIT_FAR_BITS   11
+#define JIT_FAR_BITS   12
 #define JIT_FAR_COUNT  (1u << JIT_FAR_BITS)
 
 #define JIT_JUMP_BITS  12

@@ -17,10 +17,12 @@ struct sys_config board_hart_config(const struct board_config *config)
         .misa = MISA_MXL_64 | MISA_LETTER('S') | MISA_LETTER('U'),
         .features = SYS_SSTC | SYS_SSCOFPMF | SYS_SVADU | SYS_SVPBMT | SYS_SVNAPOT | SYS_ZKR | SYS_ZICBOM |
                     SYS_ZICBOZ,
-        .satp_mode = SATP_SV57,
+        .satp_mode = config->satp_mode ? config->satp_mode : SATP_SV39,
     };
     if (!config->firmware)
         hart.features |= SYS_SMSTATEEN;
+    if (config->interrupts != BOARD_PLIC)
+        hart.features |= config->firmware ? SYS_SSAIA : SYS_SSAIA | SYS_SMAIA;
     for (unsigned i = 0; letters[i]; i++)
         if (config->extensions >> (RV_EXT_I + i) & 1)
             hart.misa |= MISA_LETTER(letters[i]);
@@ -43,31 +45,7 @@ static int add_harts(struct board *b, struct guise_error *err)
     return system_new(&b->system, &config, err);
 }
 
-static void set_hart_line(void *hart, unsigned irq, bool level)
-{
-    system_hart_set_line(hart, BIT(irq), level);
-}
-
-static struct irq_line hart_line(const struct board *b, unsigned hart, unsigned irq)
-{
-    return (struct irq_line){.set = set_hart_line, .controller = system_hart(b->system, hart), .number = irq};
-}
-
-/* ---- Interrupt controllers ---- */
-
-/* A context for M-mode and one for S-mode of each hart, or the latter alone. */
-static int add_plic(struct board *b, struct guise_error *err)
-{
-    struct irq_line lines[PLIC_MAX_CONTEXTS];
-    unsigned count = 0;
-    for (unsigned i = 0; i < b->config.harts; i++) {
-        if (!b->config.firmware)
-            lines[count++] = hart_line(b, i, IRQ_MEI);
-        lines[count++] = hart_line(b, i, IRQ_SEI);
-    }
-    plic_init(&b->plic, count, lines);
-    return bus_map(&b->bus, &b->plic.region, LAYOUT_PLIC, err);
-}
+/* ---- Timers and software interrupts ---- */
 
 static int add_aclint(struct board *b, struct guise_error *err)
 {
@@ -75,7 +53,8 @@ static int add_aclint(struct board *b, struct guise_error *err)
     if (b->config.firmware)
         return 0;
     for (unsigned i = 0; i < b->config.harts; i++)
-        lines[i] = (struct aclint_lines){.msip = hart_line(b, i, IRQ_MSI), .mtip = hart_line(b, i, IRQ_MTI)};
+        lines[i] = (struct aclint_lines){.msip = board_hart_line(b, i, IRQ_MSI),
+                                         .mtip = board_hart_line(b, i, IRQ_MTI)};
     aclint_init(&b->aclint, b->config.harts, lines, &b->clock, &b->time);
     int r = bus_map(&b->bus, &b->aclint.mswi, LAYOUT_MSWI, err);
     return r ? r : bus_map(&b->bus, &b->aclint.mtimer, LAYOUT_MTIMER, err);
@@ -85,13 +64,13 @@ static int add_aclint(struct board *b, struct guise_error *err)
 
 static int add_uart(struct board *b, struct guise_error *err)
 {
-    uart_init(&b->uart, plic_line(&b->plic, LAYOUT_IRQ_UART), &b->clock, b->config.serial);
+    uart_init(&b->uart, board_line(b, LAYOUT_IRQ_UART), &b->clock, b->config.serial);
     return bus_map(&b->bus, &b->uart.region, LAYOUT_UART, err);
 }
 
 static int add_rtc(struct board *b, struct guise_error *err)
 {
-    rtc_init(&b->rtc, plic_line(&b->plic, LAYOUT_IRQ_RTC), &b->clock);
+    rtc_init(&b->rtc, board_line(b, LAYOUT_IRQ_RTC), &b->clock);
     return bus_map(&b->bus, &b->rtc.region, LAYOUT_RTC, err);
 }
 
@@ -108,12 +87,12 @@ static int add_pci(struct board *b, struct guise_error *err)
     b->pci_high.length = LAYOUT_HIGH_LENGTH;
     struct pci_host_config config = {
         .bus = &b->bus,
-        .msi = msi_to_bus(&b->bus),
+        .msi = board_messages(b),
         .low = {.base = LAYOUT_PCI_LOW, .length = LAYOUT_RAM - LAYOUT_PCI_LOW},
         .high = b->pci_high,
     };
     for (unsigned pin = 0; pin < PCI_PINS; pin++)
-        config.lines[pin] = plic_line(&b->plic, LAYOUT_IRQ_PCI + pin);
+        config.lines[pin] = board_line(b, LAYOUT_IRQ_PCI + pin);
     int r = pci_host_init(&b->pci, &config, err);
     return r ? r : bus_map(&b->bus, &b->pci.ecam, LAYOUT_ECAM, err);
 }
@@ -129,7 +108,7 @@ static int plug(struct board *b, struct virtio_device *device, struct guise_erro
         virtio_pci_init(&port->pci, device);
         return pci_host_plug(&b->pci, &port->pci.function, number + 1, err);
     }
-    virtio_mmio_init(&port->mmio, device, plic_line(&b->plic, LAYOUT_IRQ_VIRTIO + number));
+    virtio_mmio_init(&port->mmio, device, board_line(b, LAYOUT_IRQ_VIRTIO + number));
     return bus_map(&b->bus, &port->mmio.region, LAYOUT_VIRTIO + number * VIRTIO_MMIO_LENGTH, err);
 }
 
@@ -182,11 +161,6 @@ static void remove_harts(struct board *b)
     system_free(b->system);
 }
 
-static void remove_plic(struct board *b)
-{
-    plic_release(&b->plic);
-}
-
 static void remove_aclint(struct board *b)
 {
     if (!b->config.firmware)
@@ -236,10 +210,18 @@ static const struct {
     int (*add)(struct board *, struct guise_error *);
     void (*remove)(struct board *); /* NULL: nothing to do */
 } parts[] = {
-    {add_memory, NULL},          {add_harts, remove_harts},     {add_plic, remove_plic},
-    {add_aclint, remove_aclint}, {add_uart, remove_uart},       {add_rtc, remove_rtc},
-    {add_finisher, NULL},        {add_pci, remove_pci},         {add_disks, remove_disks},
-    {add_net, remove_net},       {add_console, remove_console}, {add_entropy, remove_entropy},
+    {add_memory, NULL},
+    {add_harts, remove_harts},
+    {board_add_interrupts, board_remove_interrupts},
+    {add_aclint, remove_aclint},
+    {add_uart, remove_uart},
+    {add_rtc, remove_rtc},
+    {add_finisher, NULL},
+    {add_pci, remove_pci},
+    {add_disks, remove_disks},
+    {add_net, remove_net},
+    {add_console, remove_console},
+    {add_entropy, remove_entropy},
 };
 
 static int board_wire(struct board *b, struct guise_error *err)

@@ -14,7 +14,9 @@
 #include "console/console.h"
 #include "cpu/riscv/system.h"
 #include "devices/aclint.h"
+#include "devices/aplic.h"
 #include "devices/finisher.h"
+#include "devices/imsic.h"
 #include "devices/pci_host.h"
 #include "devices/plic.h"
 #include "devices/rtc.h"
@@ -35,13 +37,22 @@ enum { BOARD_MAX_DISKS = 4 };
 /* How virtio devices are reached. */
 enum board_transport { BOARD_PCI, BOARD_MMIO };
 
+/* What interrupts harts from outside. */
+enum board_interrupts {
+    BOARD_PLIC,
+    BOARD_APLIC, /* wired to harts */
+    BOARD_IMSIC, /* messages; an APLIC makes them of what is wired */
+};
+
 struct board_config {
     uint64_t memory;     /* bytes, a multiple of GMEM_PAGE */
     unsigned harts;      /* 1 to LAYOUT_MAX_HARTS */
     uint64_t extensions; /* bit set of enum rv_ext that user code has */
+    uint8_t satp_mode;   /* SATP_SV39 to SATP_SV57: the largest that the harts have; 0: SATP_SV39 */
     bool firmware;       /* harts have no M-mode */
     const struct engine_options *engine;
     enum board_transport transport;
+    enum board_interrupts interrupts;
     struct console *serial;  /* of the UART */
     struct console *console; /* of a virtio console; NULL: none */
     struct block
@@ -71,7 +82,9 @@ struct board {
     struct system *system;
     unsigned wired; /* parts that are there */
 
-    struct plic plic;
+    struct plic plic;               /* BOARD_PLIC */
+    struct aplic aplic;             /* BOARD_APLIC, BOARD_IMSIC */
+    struct imsic imsic[SYS_LEVELS]; /* BOARD_IMSIC; that of machine level without `firmware` alone */
     struct aclint aclint;
     struct uart uart;
     struct rtc rtc;
@@ -94,5 +107,17 @@ void board_free(struct board *board);
 
 /* What its harts are. */
 struct sys_config board_hart_config(const struct board_config *config);
+
+/* ---- For its own files: board_interrupts.c ---- */
+
+int board_add_interrupts(struct board *board, struct guise_error *err);
+void board_remove_interrupts(struct board *board);
+
+/* A hart's interrupt IRQ_... as a line. */
+struct irq_line board_hart_line(const struct board *board, unsigned hart, unsigned irq);
+
+/* For devices: the line of a source, LAYOUT_IRQ_..., and where messages go. */
+struct irq_line board_line(struct board *board, unsigned source);
+struct msi_target board_messages(struct board *board);
 
 #endif

@@ -12,8 +12,12 @@
 #define LAYOUT_MSWI        UINT64_C(0x02000000) /* ACLINT, for firmware of the guest's own */
 #define LAYOUT_MTIMER      UINT64_C(0x02004000)
 #define LAYOUT_PLIC        UINT64_C(0x0c000000)
+#define LAYOUT_APLIC_M     UINT64_C(0x0c000000) /* in the PLIC's place */
+#define LAYOUT_APLIC_S     UINT64_C(0x0d000000)
 #define LAYOUT_UART        UINT64_C(0x10000000)
 #define LAYOUT_VIRTIO      UINT64_C(0x10001000) /* slots of the MMIO transport, one after the other */
+#define LAYOUT_IMSIC_M     UINT64_C(0x24000000)
+#define LAYOUT_IMSIC_S     UINT64_C(0x28000000)
 #define LAYOUT_ECAM        UINT64_C(0x30000000)
 #define LAYOUT_PCI_LOW     UINT64_C(0x40000000) /* window for BARs below 4 GiB, up to RAM */
 #define LAYOUT_RAM         UINT64_C(0x80000000)
@@ -25,7 +29,7 @@ enum {
     LAYOUT_MAX_HARTS = 64,
 };
 
-/* Sources of the PLIC. */
+/* Sources of the PLIC or APLIC. */
 enum {
     LAYOUT_IRQ_VIRTIO = 1, /* and those behind it */
     LAYOUT_IRQ_UART = 10,

@@ -11,7 +11,16 @@
 #include <sys/random.h>
 
 /* Nodes that others point to; harts' interrupt controllers are behind the last. */
-enum { PHANDLE_PLIC = 1, PHANDLE_FINISHER, PHANDLE_HART };
+enum {
+    PHANDLE_WIRED = 1, /* PLIC or APLIC: where devices' interrupts go */
+    PHANDLE_FINISHER,
+    PHANDLE_APLIC_M,
+    PHANDLE_IMSIC_M,
+    PHANDLE_IMSIC_S,
+    PHANDLE_HART,
+};
+
+enum { LEVEL_HIGH = 4 }; /* an APLIC's second cell of an interrupt */
 
 enum {
     CBO_BLOCK = 64, /* bytes */
@@ -95,10 +104,18 @@ static void reg(struct tree *t, uint64_t base, uint64_t length)
     CELLS(t, "reg", WIDE(base), WIDE(length));
 }
 
+static bool has_plic(const struct tree *t)
+{
+    return t->config->interrupts == BOARD_PLIC;
+}
+
 static void interrupt(struct tree *t, unsigned source)
 {
-    cell(t, "interrupt-parent", PHANDLE_PLIC);
-    cell(t, "interrupts", source);
+    cell(t, "interrupt-parent", PHANDLE_WIRED);
+    if (has_plic(t))
+        cell(t, "interrupts", source);
+    else
+        CELLS(t, "interrupts", source, LEVEL_HIGH);
 }
 
 /* ---- Harts ---- */
@@ -138,7 +155,9 @@ static const struct extension {
     USER("zbc", ZBC),
     USER("zbs", ZBS),
     {"zkr", 0, SYS_ZKR},
+    {"smaia", 0, SYS_SMAIA},
     {"smstateen", 0, SYS_SMSTATEEN},
+    {"ssaia", 0, SYS_SSAIA},
     {"sscofpmf", 0, SYS_SSCOFPMF},
     {"sstc", 0, SYS_SSTC},
     {"svadu", 0, SYS_SVADU},
@@ -177,13 +196,14 @@ static void isa(struct tree *t)
 
 static void hart(struct tree *t, unsigned index)
 {
+    static const char *const mmu_types[] = {"riscv,sv39", "riscv,sv48", "riscv,sv57"};
     begin(t, "cpu@%x", index);
     text(t, "device_type", "cpu");
     cell(t, "reg", index);
     text(t, "status", "okay");
     text(t, "compatible", "riscv");
     isa(t);
-    text(t, "mmu-type", "riscv,sv57");
+    text(t, "mmu-type", mmu_types[board_hart_config(t->config).satp_mode - SATP_SV39]);
     cell(t, "riscv,cbom-block-size", CBO_BLOCK);
     cell(t, "riscv,cboz-block-size", CBO_BLOCK);
     cell(t, "riscv,cbop-block-size", CBO_BLOCK);
@@ -251,8 +271,71 @@ static void plic(struct tree *t)
     cell(t, "#address-cells", 0);
     cell(t, "riscv,ndev", PLIC_SOURCES - 1);
     interrupts_of_harts(t, t->config->firmware ? 0 : IRQ_MEI, IRQ_SEI);
-    cell(t, "phandle", PHANDLE_PLIC);
+    cell(t, "phandle", PHANDLE_WIRED);
     end(t);
+}
+
+static void imsic(struct tree *t, enum sys_level level, uint32_t phandle)
+{
+    static const char compatible[] = "guise,imsics\0riscv,imsics";
+    const struct imsic *device = &t->board->imsic[level];
+    begin(t, "interrupt-controller@%llx", (unsigned long long)device->base);
+    bytes(t, "compatible", compatible, sizeof(compatible));
+    reg(t, device->base, device->region.length);
+    flag(t, "interrupt-controller");
+    cell(t, "#interrupt-cells", 0);
+    cell(t, "#address-cells", 0);
+    flag(t, "msi-controller");
+    cell(t, "#msi-cells", 0);
+    cell(t, "riscv,num-ids", INTERRUPT_FILE_IDENTITIES - 1);
+    interrupts_of_harts(t, 0, level == SYS_MACHINE ? IRQ_MEI : IRQ_SEI);
+    cell(t, "phandle", phandle);
+    end(t);
+}
+
+/* How a domain delivers. */
+static void aplic_outputs(struct tree *t, enum aplic_level level)
+{
+    if (t->config->interrupts == BOARD_IMSIC)
+        cell(t, "msi-parent", level == APLIC_MACHINE ? PHANDLE_IMSIC_M : PHANDLE_IMSIC_S);
+    else
+        interrupts_of_harts(t, 0, level == APLIC_MACHINE ? IRQ_MEI : IRQ_SEI);
+}
+
+static void aplic(struct tree *t, enum aplic_level level, uint64_t base)
+{
+    static const char compatible[] = "guise,aplic\0riscv,aplic";
+    begin(t, "interrupt-controller@%llx", (unsigned long long)base);
+    bytes(t, "compatible", compatible, sizeof(compatible));
+    reg(t, base, t->board->aplic.domains[level].region.length);
+    flag(t, "interrupt-controller");
+    cell(t, "#interrupt-cells", 2);
+    cell(t, "#address-cells", 0);
+    cell(t, "riscv,num-sources", APLIC_SOURCES - 1);
+    aplic_outputs(t, level);
+    if (level == APLIC_MACHINE) {
+        cell(t, "riscv,children", PHANDLE_WIRED);
+        CELLS(t, "riscv,delegation", PHANDLE_WIRED, 1, APLIC_SOURCES - 1);
+    }
+    cell(t, "phandle", level == APLIC_MACHINE ? PHANDLE_APLIC_M : PHANDLE_WIRED);
+    end(t);
+}
+
+/* What is of machine level is for firmware that runs there. */
+static void interrupt_controllers(struct tree *t)
+{
+    if (has_plic(t)) {
+        plic(t);
+        return;
+    }
+    if (t->config->interrupts == BOARD_IMSIC) {
+        if (!t->config->firmware)
+            imsic(t, SYS_MACHINE, PHANDLE_IMSIC_M);
+        imsic(t, SYS_SUPERVISOR, PHANDLE_IMSIC_S);
+    }
+    if (!t->config->firmware)
+        aplic(t, APLIC_MACHINE, LAYOUT_APLIC_M);
+    aplic(t, APLIC_SUPERVISOR, LAYOUT_APLIC_S);
 }
 
 /* For firmware that runs in M-mode. */
@@ -312,14 +395,16 @@ static void syscon(struct tree *t, const char *name, const char *compatible, uin
 /* Four rows of four pins; with the mask the others are like them. */
 static void pci_interrupt_map(struct tree *t)
 {
-    uint32_t map[PCI_PINS * PCI_PINS * 6];
-    size_t count = 0;
+    enum { ROW = 7 }; /* cells; one fewer with a PLIC, which has no sense of an interrupt */
+    uint32_t map[PCI_PINS * PCI_PINS * ROW];
+    size_t count = 0, length = has_plic(t) ? ROW - 1 : ROW;
     for (uint32_t device = 0; device < PCI_PINS; device++)
         for (uint32_t pin = 0; pin < PCI_PINS; pin++) {
-            const uint32_t row[] = {
-                device << 11, 0, 0, pin + 1, PHANDLE_PLIC, LAYOUT_IRQ_PCI + (device + pin) % PCI_PINS};
-            memcpy(&map[count], row, sizeof(row));
-            count += ARRAY_SIZE(row);
+            const uint32_t row[ROW] = {
+                device << 11, 0, 0, pin + 1, PHANDLE_WIRED, LAYOUT_IRQ_PCI + (device + pin) % PCI_PINS,
+                LEVEL_HIGH};
+            memcpy(&map[count], row, length * sizeof(row[0]));
+            count += length;
         }
     cells(t, "interrupt-map", map, count);
     CELLS(t, "interrupt-map-mask", (PCI_PINS - 1) << 11, 0, 0, 7);
@@ -341,6 +426,8 @@ static void pci(struct tree *t)
     CELLS(t, "ranges", PCI_SPACE_MEM32, WIDE(low->base), WIDE(low->base), WIDE(low->length),
           PCI_SPACE_MEM64_PREFETCHABLE, WIDE(high->base), WIDE(high->base), WIDE(high->length));
     pci_interrupt_map(t);
+    if (t->config->interrupts == BOARD_IMSIC)
+        cell(t, "msi-parent", PHANDLE_IMSIC_S);
     end(t);
 }
 
@@ -367,7 +454,7 @@ static void soc(struct tree *t)
     text(t, "compatible", "simple-bus");
     flag(t, "ranges");
     clint(t);
-    plic(t);
+    interrupt_controllers(t);
     finisher(t);
     rtc(t);
     serial(t);

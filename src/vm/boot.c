@@ -292,6 +292,14 @@ static int boot_files(struct boot *b, struct guise_error *err)
     return 0;
 }
 
+/* The kernel of an image is one that knows IMSICs; of another, who knows? */
+static enum board_interrupts interrupts_of(const struct guise_vm *vm)
+{
+    bool is_known = vm->image && !vm->kernel;
+    const char *name = vm->interrupts ? vm->interrupts : is_known ? "imsic" : "plic";
+    return strcmp(name, "plic") == 0 ? BOARD_PLIC : strcmp(name, "aplic") == 0 ? BOARD_APLIC : BOARD_IMSIC;
+}
+
 static void configure(struct boot *b)
 {
     const struct guise_vm *vm = b->vm;
@@ -299,8 +307,10 @@ static void configure(struct boot *b)
     board->memory = vm->memory_bytes;
     board->harts = vm->harts;
     board->extensions = vm->extensions;
+    board->satp_mode = vm->satp_mode;
     board->engine = &vm->engine_parsed;
     board->transport = vm->virtio && strcmp(vm->virtio, "mmio") == 0 ? BOARD_MMIO : BOARD_PCI;
+    board->interrupts = interrupts_of(vm);
 }
 
 /* ---- Counters ---- */
@@ -322,6 +332,8 @@ static void print_stats(const struct boot *b, uint64_t wall)
         {"instructions", "instructions", s.instructions},
         {"firmware calls", "firmware_calls", s.calls},
         {"waits for interrupts", "wfi", s.sleeps},
+        {"pages brought into windows", "window_pages", s.window_pages},
+        {"accesses that no window served", "window_refused", s.refused},
         {"wall time, ns", "wall_ns", wall},
         {"user time, ns", "user_ns", nanoseconds(&usage.ru_utime)},
         {"system time, ns", "system_ns", nanoseconds(&usage.ru_stime)},

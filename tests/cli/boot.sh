@@ -44,6 +44,8 @@ boot --serial stdio --console stdio --kernel Image
 like 'two consoles on one terminal' '*cannot both be stdio*' "$err"
 boot --kernle Image
 like 'a misspelt option' '*did you mean --kernel?*' "$err"
+boot --kernel Image --interrupts msi
+like 'an unknown interrupt controller' '*should be plic, aplic or imsic*' "$err"
 boot nothing:here
 is 'no image: status' 125 "$status"
 like 'no image: message' '*must be debian:SUITE*' "$err"
@@ -58,6 +60,11 @@ if command -v dtc >/dev/null; then
     like 'its second hart' '*cpu@1 {*' "$out"
     try dtc -I dtb -O dtb -o /dev/null tree
     is 'dtc does not complain' '' "$err"
+    for interrupts in aplic imsic; do
+        boot --bios Image --interrupts $interrupts --dump-dtb tree
+        try dtc -I dtb -O dtb -o /dev/null tree
+        is "$interrupts: dtc does not complain" '' "$err"
+    done
 else
     skip 'dtc reads it' 'no dtc'
 fi

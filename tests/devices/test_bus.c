@@ -1,6 +1,5 @@
 /* Regions: what reaches a device and in which form, and look-ups while regions come and go. */
 #include "bus/bus.h"
-#include "bus/irq.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,20 +215,6 @@ static void look_ups_need_no_lock(void **state)
     pthread_join(thread, NULL);
 }
 
-static void messages_are_writes(void **state)
-{
-    struct device d;
-    struct msi_target target = msi_to_bus(*state), nowhere = {0};
-    device_init(&d, &words, 0x1000);
-    assert_int_equal(bus_map(*state, &d.region, 0x28000000, NULL), 0);
-    msi_send(&target, 0x28000ffc, 42);
-    assert_int_equal(d.last.address, 0xffc);
-    assert_int_equal(d.last.value, 42);
-    msi_send(&target, 0x30000000, 42);
-    msi_send(&nowhere, 0x28000000, 42);
-    assert_int_equal(d.count, 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,7 +224,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_table_has_an_end, start, stop),
         cmocka_unit_test_setup_teardown(the_lock_is_held_around_an_op, start, stop),
         cmocka_unit_test_setup_teardown(look_ups_need_no_lock, start, stop),
-        cmocka_unit_test_setup_teardown(messages_are_writes, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,9 @@
  * With libFuzzer (-DGUISE_LIBFUZZER -fsanitize=fuzzer) LLVMFuzzerTestOneInput() is all. Without it the program makes
  * its own input from a seed: fuzz_devices [RUNS [SEED]]. */
 #include "devices/aclint.h"
+#include "devices/aplic.h"
 #include "devices/finisher.h"
+#include "devices/imsic.h"
 #include "devices/msix.h"
 #include "devices/pci_host.h"
 #include "devices/plic.h"
@@ -39,6 +41,8 @@ enum {
     MSIP = 64,
     MTIP = 96,
     SSIP = 128,
+    DIRECT = 160, /* lines of the APLIC that has them; then of the IMSIC */
+    FILES = 176,
     FUNCTIONS = 2,
     VECTORS = 5
 };
@@ -46,6 +50,11 @@ enum {
 #define ECAM          0x30000000ull
 #define PCI_REGISTERS 0x401000000ull /* where the first function's BARs are to begin with */
 #define PCI_MSIX      0x40000000ull
+
+#define APLIC_DIRECT  0xd000000ull /* both domains, one after the other */
+#define APLIC_SENDS   0xe000000ull
+#define DOMAIN        0x10000
+#define IMSIC         0x28000000ull
 
 struct function {
     struct pci_function function;
@@ -60,6 +69,8 @@ static struct board {
     struct test_console console;
     struct test_lines lines;
     struct plic plic;
+    struct aplic direct, sends;
+    struct imsic imsic;
     struct aclint aclint;
     struct uart uart;
     struct rtc rtc;
@@ -75,6 +86,9 @@ static const struct {
              {&rtc_state, &board.rtc},
              {&aclint_state, &board.aclint},
              {&plic_state, &board.plic},
+             {&aplic_state, &board.direct},
+             {&aplic_state, &board.sends},
+             {&imsic_state, &board.imsic},
              {&pci_function_state, &board.functions[0].function},
              {&msix_state, &board.functions[0].msix},
              {&pci_function_state, &board.functions[1].function},
@@ -104,12 +118,26 @@ static const struct {
     {PCI_REGISTERS, 4, 4},
     {PCI_MSIX, 4, 4 * VECTORS},
     {PCI_MSIX + 0x800, 4, 2},
+    {APLIC_DIRECT, 4, 16},
+    {APLIC_DIRECT + DOMAIN, 4, 16},
+    {APLIC_DIRECT + 0x1bc0, 4, 0x140},
+    {APLIC_DIRECT + DOMAIN + 0x1bc0, 4, 0x140},
+    {APLIC_DIRECT + 0x3000, 4, 16},
+    {APLIC_DIRECT + DOMAIN + 0x3000, 4, 16},
+    {APLIC_DIRECT + 0x4000, 4, 8 * HARTS + 8},
+    {APLIC_DIRECT + DOMAIN + 0x4000, 4, 8 * HARTS + 8},
+    {APLIC_SENDS, 4, 16},
+    {APLIC_SENDS + DOMAIN, 4, 16},
+    {APLIC_SENDS + DOMAIN + 0x1bc0, 4, 0x140},
+    {APLIC_SENDS + DOMAIN + 0x3000, 4, 16},
+    {IMSIC, 4, 4},
+    {IMSIC, IMSIC_PAGE, HARTS},
 };
 
 /* A run has to do with all of them or with some, so that it gets deep into those. */
 static const struct {
     uint8_t first, count;
-} focuses[] = {{0, 19}, {0, 1}, {1, 2}, {3, 4}, {7, 5}, {12, 7}};
+} focuses[] = {{0, 33}, {0, 1}, {1, 2}, {3, 4}, {7, 5}, {12, 7}, {19, 8}, {27, 6}};
 
 /* Values that mean something somewhere. */
 static const uint32_t telling[] = {0x5555, 0x3333,     0x7777, 0x80000000, 0x40000, 6,
@@ -119,6 +147,44 @@ static void on_request(void *machine, enum finisher_request request, unsigned st
 {
     (void)machine;
     assert(request <= FINISHER_REQUEST_REBOOT && status <= 0xffff);
+}
+
+/* ---- Messages ---- */
+
+static void on_aplic_message(void *object, uint64_t address, uint32_t data)
+{
+    struct board *b = object;
+    assert(imsic_send(&b->imsic, address, data));
+}
+
+static void message_controllers_init(struct board *b)
+{
+    struct irq_line lines[HARTS];
+    struct aplic_outputs to[APLIC_DOMAINS];
+    for (unsigned i = 0; i < APLIC_DOMAINS; i++)
+        to[i] = (struct aplic_outputs){.msi = {.send = on_aplic_message, .object = b}, .base = IMSIC};
+    for (unsigned i = 0; i < HARTS; i++) {
+        lines[i] = test_line(&b->lines, FILES + i);
+        to[APLIC_MACHINE].lines[i] = test_line(&b->lines, DIRECT + i);
+        to[APLIC_SUPERVISOR].lines[i] = test_line(&b->lines, DIRECT + HARTS + i);
+    }
+    imsic_init(&b->imsic, IMSIC, HARTS, lines);
+    aplic_init(&b->direct, HARTS, false, to);
+    aplic_init(&b->sends, HARTS, true, to);
+    aplic_delegate(&b->sends);
+}
+
+/* As a hart's CSRs do it. */
+static void use_file(struct board *b, unsigned index, uint64_t value)
+{
+    struct interrupt_file *file = &b->imsic.files[index % HARTS];
+    unsigned top = interrupt_file_top(file);
+    assert(top < INTERRUPT_FILE_IDENTITIES);
+    if (index & 8)
+        interrupt_file_clear(file, top);
+    else
+        interrupt_file_write(file, 0x70 + (index >> 4) % 0x90, value, UINT64_MAX);
+    assert(interrupt_file_read(file, 0x70 + (index >> 4) % 0x90) <= value || index & 8);
 }
 
 /* ---- PCI ---- */
@@ -209,6 +275,7 @@ static void devices_init(struct board *b)
     test_console_init(&b->console, 16);
     clock_ticks_init(&b->ticks, &b->time.clock, 10000000);
     plic_init(&b->plic, CONTEXTS, contexts);
+    message_controllers_init(b);
     aclint_init(&b->aclint, HARTS, harts, &b->time.clock, &b->ticks);
     uart_init(&b->uart, plic_line(&b->plic, UART_SOURCE), &b->time.clock, &b->console.console);
     rtc_init(&b->rtc, plic_line(&b->plic, RTC_SOURCE), &b->time.clock);
@@ -223,6 +290,9 @@ static void devices_release(struct board *b)
     uart_release(&b->uart);
     aclint_release(&b->aclint);
     plic_release(&b->plic);
+    aplic_release(&b->direct);
+    aplic_release(&b->sends);
+    imsic_release(&b->imsic);
     clock_release(&b->time.clock);
 }
 
@@ -243,6 +313,11 @@ static void board_start(struct board *b)
     map(b, &b->aclint.mtimer, 0x2004000);
     map(b, &b->aclint.sswi, 0x2f00000);
     map(b, &b->plic.region, 0xc000000);
+    map(b, &b->direct.domains[APLIC_MACHINE].region, APLIC_DIRECT);
+    map(b, &b->direct.domains[APLIC_SUPERVISOR].region, APLIC_DIRECT + DOMAIN);
+    map(b, &b->sends.domains[APLIC_MACHINE].region, APLIC_SENDS);
+    map(b, &b->sends.domains[APLIC_SUPERVISOR].region, APLIC_SENDS + DOMAIN);
+    map(b, &b->imsic.region, IMSIC);
     map(b, &b->host.ecam, ECAM);
     devices_release(b);
 }
@@ -327,8 +402,10 @@ static void place_bars(struct board *b, bool messages)
 /* Of a device that is not there. */
 static void set_line(struct board *b, unsigned source, bool level)
 {
-    struct irq_line line = plic_line(&b->plic, source);
-    irq_set(&line, level);
+    const struct irq_line lines[] = {plic_line(&b->plic, source), aplic_line(&b->direct, source),
+                                     aplic_line(&b->sends, source)};
+    for (unsigned i = 0; i < 3; i++)
+        irq_set(&lines[i], level);
 }
 
 static void step(struct board *b, const struct step *s, unsigned focus)
@@ -342,6 +419,7 @@ static void step(struct board *b, const struct step *s, unsigned focus)
         if (s->index % 8 == 0)
             check_states(b);
         break;
+    case 6: use_file(b, s->index, s->value); break;
     case 5: set_line(b, 1 + s->index % 9, s->shift & 1); break;
     default: access_at(b, s, focus); break;
     }

@@ -9,7 +9,7 @@ struct sys_case *add(struct maker *m, const struct sys_case *c)
     return &m->cases[m->count++];
 }
 
-static unsigned random_mode(struct maker *m)
+unsigned random_mode(struct maker *m)
 {
     static const uint8_t modes[] = {PRIV_M, PRIV_M, PRIV_S, PRIV_S, PRIV_U};
     return PICK(m, modes);
@@ -41,14 +41,7 @@ void write_memory(struct maker *m, uint64_t address, uint64_t value)
 #define SATP(mode, asid) \
     ((UINT64_C(mode) << SATP_MODE_SHIFT) | (UINT64_C(asid) << SATP_ASID_SHIFT) | EMPTY_TABLE >> 12)
 
-/* With what may be said about their values. */
-static const struct csr_choice {
-    uint16_t number;
-    uint8_t weight;
-    bool varies;         /* from run to run: it is not read into a0 */
-    uint64_t never;      /* bits that are not to be set, or the driver would not survive */
-    uint64_t typical[4]; /* values that mean something; 0: none */
-} csr_choices[] = {
+static const struct csr_choice csr_choices[] = {
     {RV_CSR_MSTATUS,
      12,
      false,
@@ -119,13 +112,13 @@ static const struct csr_choice {
     {0xfff, 1, false, 0, {0}},
 };
 
-static const struct csr_choice *choose_csr(struct maker *m)
+static const struct csr_choice *choose_csr(struct maker *m, const struct csr_choice *choices, size_t count)
 {
     unsigned total = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(csr_choices); i++)
-        total += csr_choices[i].weight;
+    for (size_t i = 0; i < count; i++)
+        total += choices[i].weight;
     unsigned at = rng_below(&m->rng, total);
-    const struct csr_choice *choice = csr_choices;
+    const struct csr_choice *choice = choices;
     for (; at >= choice->weight; choice++)
         at -= choice->weight;
     return choice;
@@ -156,12 +149,12 @@ static uint64_t choose_value(struct maker *m, const struct csr_choice *choice)
     return is_whole(choice) ? PICK(m, choice->typical) : value & ~never(m, choice);
 }
 
-static void add_csr(struct maker *m)
+void add_one_csr(struct maker *m, const struct csr_choice *choices, size_t count)
 {
     static const uint16_t ops[] = {RV_CSRRW, RV_CSRRW, RV_CSRRS, RV_CSRRC, RV_CSRRWI, RV_CSRRSI, RV_CSRRCI};
-    const struct csr_choice *choice = choose_csr(m);
+    const struct csr_choice *choice = choose_csr(m, choices, count);
     while (m->limits->csr[choice->number] == UINT64_MAX)
-        choice = choose_csr(m);
+        choice = choose_csr(m, choices, count);
     struct rv_insn insn = {.op = PICK(m, ops), .rd = choice->varies ? 0 : A0, .imm = choice->number};
     if (is_whole(choice))
         insn.op = RV_CSRRW;
@@ -177,6 +170,11 @@ static void add_csr(struct maker *m)
                               .a0 = 0x1111,
                               .a1 = value,
                               .set = rng_percent(&m->rng, 30) ? MSTATUS_FS : 0});
+}
+
+void add_csr(struct maker *m)
+{
+    add_one_csr(m, csr_choices, ARRAY_SIZE(csr_choices));
 }
 
 /* Does not come back by itself where nothing is pending. */
@@ -462,7 +460,7 @@ unsigned cases_make(enum sys_profile profile, uint64_t seed, const struct case_l
 {
     static void (*const make[])(struct maker *) = {
         [PROFILE_CSR] = make_csr, [PROFILE_TIMER] = make_timer,     [PROFILE_PAGES] = make_pages,
-        [PROFILE_PMP] = make_pmp, [PROFILE_STREAMS] = make_streams,
+        [PROFILE_PMP] = make_pmp, [PROFILE_STREAMS] = make_streams, [PROFILE_AIA] = make_aia,
     };
     struct maker m = {.rng = rng_make(seed, profile), .limits = limits, .cases = cases};
     make[profile](&m);

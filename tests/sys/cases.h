@@ -47,6 +47,7 @@ enum sys_profile {
     PROFILE_PAGES,   /* loads, stores and jumps through random page tables */
     PROFILE_PMP,     /* loads, stores and jumps under random protection */
     PROFILE_STREAMS, /* pieces of code behind page tables, which change themselves, too */
+    PROFILE_AIA,     /* the CSRs of the Advanced Interrupt Architecture, and messages */
     PROFILE_COUNT
 };
 

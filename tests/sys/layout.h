@@ -11,6 +11,9 @@
 #define UART_LSR    5
 #define UART_READY  0x20
 
+#define IMSIC_M     0x24000000 /* of hart 0, if the machine has them: message to machine level ... */
+#define IMSIC_S     0x28000000 /* ... and to supervisor level */
+
 #define RAM         0x80000000 /* a jump to the driver */
 #define RAM_SIZE    0x08000000
 #define TABLES      0x80010000 /* page tables, a page each */

@@ -66,6 +66,27 @@ static int map_devices(struct machine *m, struct guise_error *err)
            bus_map(&m->bus, &m->mtimecmp, MTIMECMP, err);
 }
 
+static void set_line(void *hart, unsigned irq, bool level)
+{
+    system_hart_set_line(hart, BIT(irq), level);
+}
+
+static int add_imsic(struct machine *m, enum sys_level level, uint64_t base, unsigned irq,
+                     struct guise_error *err)
+{
+    const struct irq_line line = {.set = set_line, .controller = m->hart, .number = irq};
+    imsic_init(&m->imsic[level], base, 1, &line);
+    return bus_map(&m->bus, &m->imsic[level].region, base, err);
+}
+
+static int add_imsics(struct machine *m, struct guise_error *err)
+{
+    m->has_imsic = true;
+    sys_connect_files(&m->hart->sys, &m->imsic[SYS_MACHINE].files[0], &m->imsic[SYS_SUPERVISOR].files[0]);
+    return add_imsic(m, SYS_MACHINE, IMSIC_M, IRQ_MEI, err) ||
+           add_imsic(m, SYS_SUPERVISOR, IMSIC_S, IRQ_SEI, err);
+}
+
 static uint64_t extensions_of(const struct sys_config *config)
 {
     uint64_t all = (UINT64_C(1) << RV_EXT_COUNT) - 1;
@@ -95,12 +116,14 @@ int machine_init(struct machine *m, const struct sys_config *config, const struc
         return -1;
     }
     m->hart = system_hart(m->system, 0);
-    return 0;
+    return config->features & SYS_SMAIA ? add_imsics(m, &err) : 0;
 }
 
 void machine_release(struct machine *m)
 {
     system_free(m->system);
+    for (unsigned i = 0; i < SYS_LEVELS && m->has_imsic; i++)
+        imsic_release(&m->imsic[i]);
     bus_release(&m->bus);
     gmem_release(&m->memory);
 }

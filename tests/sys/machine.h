@@ -1,10 +1,12 @@
 /* The smallest machine that runs driver.S: one hart, memory, a UART that only transmits, and the device that ends it.
+ * With SYS_SMAIA the hart has an IMSIC.
  *
  * Threads: the one that runs it. Lifetime: machine_init() ... machine_release(). */
 #ifndef SYS_MACHINE_H
 #define SYS_MACHINE_H
 
 #include "cpu/riscv/system.h"
+#include "devices/imsic.h"
 #include "layout.h"
 
 #include <stdio.h>
@@ -13,6 +15,8 @@ struct machine {
     struct gmem memory;
     struct bus bus;
     struct bus_region uart, exit, mtimecmp;
+    struct imsic imsic[SYS_LEVELS]; /* with SYS_SMAIA */
+    bool has_imsic;
     struct system *system;
     struct system_hart *hart;
     FILE *output; /* borrows: what the guest sends */

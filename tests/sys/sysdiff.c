@@ -1,6 +1,6 @@
 /* Both sides of a differential test of the privileged architecture.
  *
- *     sysdiff make PROFILE SEED >CASES     csr, timer, pages, pmp or streams
+ *     sysdiff make PROFILE SEED >CASES     csr, timer, pages, pmp, streams or aia
  *     sysdiff run IMAGE >RECORDS           what Guise makes of driver and cases
  *     sysdiff compare CASES OURS THEIRS    says where two runs differ; status 1 when they do
  *
@@ -19,7 +19,7 @@
 
 enum { MAX_REPORTS = 1000 };
 
-static const char *const profiles[PROFILE_COUNT] = {"csr", "timer", "pages", "pmp", "streams"};
+static const char *const profiles[PROFILE_COUNT] = {"csr", "timer", "pages", "pmp", "streams", "aia"};
 
 #define FIELD_NAME(name) #name,
 static const char *const fields[RECORD_COUNT] = {RECORD_FIELDS(FIELD_NAME)};
@@ -29,9 +29,16 @@ static const struct feature {
     const char *name;
     uint32_t bit;
 } features[] = {
-    {"sstc", SYS_SSTC},   {"sscofpmf", SYS_SSCOFPMF}, {"smstateen", SYS_SMSTATEEN},
-    {"svadu", SYS_SVADU}, {"svpbmt", SYS_SVPBMT},     {"svnapot", SYS_SVNAPOT},
-    {"zkr", SYS_ZKR},     {"zicbom", SYS_ZICBOM},     {"zicboz", SYS_ZICBOZ},
+    {"sstc", SYS_SSTC},
+    {"sscofpmf", SYS_SSCOFPMF},
+    {"smstateen", SYS_SMSTATEEN},
+    {"svadu", SYS_SVADU},
+    {"svpbmt", SYS_SVPBMT},
+    {"svnapot", SYS_SVNAPOT},
+    {"zkr", SYS_ZKR},
+    {"zicbom", SYS_ZICBOM},
+    {"zicboz", SYS_ZICBOZ},
+    {"aia", SYS_SMAIA | SYS_SSAIA},
 };
 
 struct options {

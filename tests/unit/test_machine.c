@@ -232,6 +232,80 @@ static void the_tree_names_what_the_board_has(void **state)
     free(kernel);
 }
 
+/* ---- Interrupt controllers ---- */
+
+/* Which nodes there are with each, with the built-in firmware and with one in M-mode. */
+static void the_tree_names_the_interrupt_controllers(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        enum board_interrupts interrupts;
+        bool bios, plic, aplic_m, aplic_s, imsic_m, imsic_s;
+        const char *isa;
+    } rows[] = {
+        {BOARD_PLIC, false, true, false, false, false, false, "_zkr_sscofpmf_"},
+        {BOARD_APLIC, false, false, false, true, false, false, "_zkr_ssaia_sscofpmf_"},
+        {BOARD_IMSIC, false, false, false, true, false, true, "_zkr_ssaia_sscofpmf_"},
+        {BOARD_APLIC, true, false, true, true, false, false, "_zkr_smaia_smstateen_ssaia_sscofpmf_"},
+        {BOARD_IMSIC, true, false, true, true, true, true, "_zkr_smaia_smstateen_ssaia_sscofpmf_"},
+    };
+    char *bios = write_file(f, "bios", "firmware", 8), *path = path_of(f, "tree");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char tree[32768];
+        f->config.board.interrupts = rows[i].interrupts;
+        f->config.files.bios = rows[i].bios ? bios : NULL;
+        make(f);
+        assert_int_equal(loader_dump_tree(f->machine->board, &f->config.files, path, NULL), 0);
+        FILE *file = fopen(path, "rb");
+        assert_true(fread(tree, 1, sizeof(tree), file) > 0);
+        fclose(file);
+        int m = fdt_path_offset(tree, "/soc/interrupt-controller@c000000"),
+            s = fdt_path_offset(tree, "/soc/interrupt-controller@d000000");
+        assert_int_equal(m >= 0, rows[i].plic || rows[i].aplic_m);
+        assert_int_equal(m >= 0 && fdt_node_check_compatible(tree, m, "riscv,plic0") == 0, rows[i].plic);
+        assert_int_equal(s >= 0, rows[i].aplic_s);
+        assert_int_equal(fdt_path_offset(tree, "/soc/interrupt-controller@24000000") >= 0, rows[i].imsic_m);
+        assert_int_equal(fdt_path_offset(tree, "/soc/interrupt-controller@28000000") >= 0, rows[i].imsic_s);
+        int pci = fdt_path_offset(tree, "/soc/pci@30000000");
+        assert_int_equal(fdt_getprop(tree, pci, "msi-parent", NULL) != NULL, rows[i].imsic_s);
+        const char *isa = fdt_getprop(tree, fdt_path_offset(tree, "/cpus/cpu@0"), "riscv,isa", NULL);
+        assert_non_null(strstr(isa, rows[i].isa));
+        machine_free(f->machine);
+        f->machine = NULL;
+    }
+    free(bios);
+    free(path);
+}
+
+/* Where the guest aims a message is for it to say, so it may be a device, even the one that sends it. */
+static void messages_reach_harts_alone(void **state)
+{
+    struct fixture *f = *state;
+    f->config.board.interrupts = BOARD_IMSIC;
+    make(f);
+    struct board *b = f->machine->board;
+    const struct msi_target target = board_messages(b);
+    struct interrupt_file *file = f->machine->harts[2].hart->sys.aia[SYS_SUPERVISOR].file;
+    interrupt_file_write(file, INTERRUPT_FILE_ENABLED, UINT64_MAX, UINT64_MAX);
+    interrupt_file_write(file, INTERRUPT_FILE_DELIVERY, 1, UINT64_MAX);
+    msi_send(&target, LAYOUT_IMSIC_S + 2 * IMSIC_PAGE, 11);
+    assert_int_equal(interrupt_file_top(file), 11);
+    assert_true(f->machine->harts[2].hart->sys.lines & BIT(IRQ_SEI));
+    assert_null(f->machine->harts[2].hart->sys.aia[SYS_MACHINE].file);
+    pthread_mutex_lock(&b->aplic.lock);
+    msi_send(&target, LAYOUT_APLIC_S, 0x100);
+    pthread_mutex_unlock(&b->aplic.lock);
+    assert_false(b->aplic.domains[APLIC_SUPERVISOR].enable);
+    struct irq_line line = board_line(b, LAYOUT_IRQ_UART);
+    uint64_t registers = LAYOUT_APLIC_S;
+    bus_write(&b->bus, registers, 4, 0x100);
+    bus_write(&b->bus, registers + 4 * LAYOUT_IRQ_UART, 4, 6);                    /* Level1 */
+    bus_write(&b->bus, registers + 0x3000 + 4 * LAYOUT_IRQ_UART, 4, 2 << 18 | 3); /* hart 2, identity 3 */
+    bus_write(&b->bus, registers + 0x1edc, 4, LAYOUT_IRQ_UART);
+    irq_set(&line, true);
+    assert_int_equal(interrupt_file_top(file), 3);
+}
+
 /* ---- Calls ---- */
 
 enum {
@@ -472,6 +546,8 @@ int main(void)
         TEST(bad_kernels_are_refused),
         TEST(firmware_is_told_of_the_kernel),
         TEST(the_tree_names_what_the_board_has),
+        TEST(the_tree_names_the_interrupt_controllers),
+        TEST(messages_reach_harts_alone),
         TEST(base_tells_what_is_there),
         TEST(ipis_go_to_the_harts_named),
         TEST(harts_have_states),

@@ -8,6 +8,7 @@
 #include "cpu/riscv/watch.h"
 #include "host/barrier.h"
 #include "host/copy.h"
+#include "host/segment.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -113,8 +114,8 @@ int code_set_engine(struct code *code, const struct engine_options *options, str
         if (!code->alone)
             return error_set(err, GUISE_E_NOMEM, "no memory for a lock");
     }
-    if (code->ops->host)
-        code->engine.hot = 0; /* loops are not lifted for them yet */
+    if (code->ops->host && !host_has_gs())
+        code->engine.hot = 0; /* code cannot be direct */
     code->draft.counted = true;
     code->draft.threshold = (int32_t)code->engine.threshold;
     return translator_new(&code->translator, &code->engine, code->ops, code->context, code->mem_base,
@@ -305,19 +306,27 @@ static const void *host_address(const struct code *code, uint64_t pc)
     return code->ops->host ? code->ops->host(code->context, pc) : (const void *)(code->mem_base + pc);
 }
 
-/* Copies the guest's code at `pc`, up to `size` bytes of executable memory; says how many and whether they may change. */
-static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size, bool *changeable)
+/* Where the executable memory from `pc` on ends, or an address behind `size` bytes of it; says whether they may change. */
+static uint64_t executable_end(struct code *code, uint64_t pc, size_t size, bool *changeable)
 {
+    const uint64_t page_end = (pc | (PAGE_BYTES - 1)) + 1;
+    bool also,
+        paged = code->ops->host; /* what follows in another page need not follow in the host's memory */
     uint64_t at = pc, end;
-    bool also;
     *changeable = false;
-    if (code->ops->host) /* what follows in another page need not follow in the host's memory */
-        size = MIN(size, (size_t)(PAGE_BYTES - pc % PAGE_BYTES));
+    if (paged)
+        size = (size_t)MIN(page_end - pc, size);
     while (at - pc < size && code->ops->executable(code->context, at, &end, &also)) {
         *changeable |= also;
         at = end;
     }
-    size = MIN(at - pc, size);
+    return paged ? MIN(at, page_end) : at;
+}
+
+/* Copies the guest's code at `pc`, up to `size` bytes of executable memory; says how many and whether they may change. */
+static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size, bool *changeable)
+{
+    size = (size_t)MIN(executable_end(code, pc, size, changeable) - pc, size);
     return size ? size - host_copy(source, host_address(code, pc), size) : 0;
 }
 
@@ -482,16 +491,22 @@ const void *code_entry(const struct code *code, const struct unit *unit)
 struct lifting {
     struct code *code;
     bool changeable;
+    uint64_t start,
+        end; /* known to be executable: found out once for most units, for it takes a lock and a search */
 };
 
 /* struct lift_source.fetch */
 static unsigned fetch_to_lift(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
 {
     struct lifting *l = context;
-    bool changeable;
-    size = (unsigned)fetch(l->code, pc, bytes, size, &changeable);
-    l->changeable |= changeable && size;
-    return size;
+    if (pc < l->start || pc >= l->end || size > l->end - pc) {
+        bool changeable;
+        l->start = pc;
+        l->end = executable_end(l->code, pc, size, &changeable);
+        l->changeable |= changeable && l->end != pc;
+        size = (unsigned)MIN(l->end - pc, size);
+    }
+    return size ? size - (unsigned)host_copy(bytes, host_address(l->code, pc), size) : 0;
 }
 
 /* A translation may begin at a pc if its bit is set: neighbours share a cache line, where the table has them apart. */
@@ -566,6 +581,14 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     return NULL;
 }
 
+/* Makes the translation anew, of the same instructions. With the lock held. */
+static void replace(struct code *code, struct unit *u, enum translation_kind kind)
+{
+    unsigned insns = u->translation->insns;
+    translator_kill(code->translator, u->translation);
+    translate(code, u, kind, insns);
+}
+
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
@@ -582,6 +605,23 @@ static struct unit *find_warm(struct code *code, uint64_t pc)
     bool warm = u && u->translation && u->translation->kind != TRANSLATION_PLAIN &&
                 translator_is_ready(code->translator);
     return warm ? u : NULL;
+}
+
+void code_make_direct(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_warm(code, pc);
+    if (u && u->translation->kind == TRANSLATION_COUNTING)
+        replace(code, u, TRANSLATION_DIRECT);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_make_paged(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    for (struct translation *t; (t = translator_find_direct(code->translator, pc));)
+        replace(code, t->cold, TRANSLATION_PLAIN);
+    pthread_mutex_unlock(&code->lock);
 }
 
 /* ---- Loops that were made on request ---- */
@@ -647,7 +687,13 @@ static bool take_made(struct code *code)
 
 /* ---- */
 
-const struct translation *code_translation(struct code *code, uint64_t pc)
+/* Of code that may become hot. With hot:1 a computer's is at once. */
+static enum translation_kind first_kind(const struct code *code)
+{
+    return code->ops->host && code->engine.hot == 1 ? TRANSLATION_DIRECT : TRANSLATION_COUNTING;
+}
+
+const struct translation *code_translation(struct code *code, uint64_t pc, bool counts)
 {
     pthread_mutex_lock(&code->lock);
     take_made(code);
@@ -657,7 +703,7 @@ const struct translation *code_translation(struct code *code, uint64_t pc)
         translator_kill(code->translator, t);
         t = NULL;
     } else if (u && u->counted && !t) {
-        t = translate(code, u, TRANSLATION_COUNTING, 0);
+        t = translate(code, u, counts ? first_kind(code) : TRANSLATION_PLAIN, 0);
     }
     pthread_mutex_unlock(&code->lock);
     return t;
@@ -669,6 +715,7 @@ static enum code_heat heat_of(const struct translation *t)
     case TRANSLATION_LOOP: return CODE_IS_LOOP;
     case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
     case TRANSLATION_APART:
+    case TRANSLATION_DIRECT:
     case TRANSLATION_PLAIN: break;
     }
     return CODE_IS_OTHER;
@@ -718,7 +765,7 @@ void code_cool(struct code *code, uint64_t pc)
     pthread_mutex_unlock(&code->lock);
 }
 
-const void *code_translate(struct code *code, const struct unit *unit)
+const void *code_translate(struct code *code, const struct unit *unit, bool counts)
 {
     const void *entry = code_entry(code, unit);
     if (entry)
@@ -727,7 +774,7 @@ const void *code_translate(struct code *code, const struct unit *unit)
      * time to lift it. */
     __builtin_prefetch(host_address(code, unit->pc));
     __builtin_prefetch(entry_word(code, unit->pc), 1);
-    const struct translation *t = code_translation(code, unit->pc);
+    const struct translation *t = code_translation(code, unit->pc, counts);
     return t ? t->unit.entry : NULL;
 }
 

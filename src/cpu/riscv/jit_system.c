@@ -10,7 +10,8 @@
  * What changes privileged state or takes traps is done by the interpreter or here, in between; so a fetch context holds as long as
  * translated code runs. An access that ends in a trap leaves translated code with the state before its instruction.
  *
- * The return stack belongs to the fetch context, too: a return address that the guest finds in another one may be other code. */
+ * A return stack belongs to a fetch context, too: a return address that the guest finds in another one may be other code. Each mode
+ * has one, so that the way into a kernel and back loses none. */
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/lift.h"
@@ -25,16 +26,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLES = 8 };
+enum { TABLES = 8, MODES = PRIV_M + 1 };
+
+struct returns {
+    struct host_return_stack stack; /* of S-mode the one that the thread came with, of the others owned */
+    void *sp;
+    uint64_t context; /* that what it holds is of; 0: none */
+};
 
 struct system_jit {
     struct {
         uint64_t context; /* 0: none */
         struct jit_far *far;
     } tables[TABLES];
-    unsigned next;       /* table to be used for a new context */
-    uint64_t context;    /* that `far` and the return stack are of; 0: none */
-    struct jit_far *far; /* the context's */
+    unsigned next;           /* table to be used for a new context */
+    uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
+    struct jit_far *far;     /* the context's */
+    struct returns *returns; /* in use */
+    struct returns returns_of[MODES];
     struct jit_far nowhere[JIT_FAR_COUNT];
 };
 
@@ -124,7 +133,26 @@ static void forget(struct system_jit *jit)
 {
     for (unsigned i = 0; i < TABLES; i++)
         jit->tables[i].context = 0;
+    for (unsigned i = 0; i < MODES; i++)
+        jit->returns_of[i].context = 0;
     jit->context = 0;
+}
+
+/* The return stack of the current mode and context. */
+static void set_returns(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct returns *r = &h->jit->returns_of[h->tlb.code->key.mode];
+    h->jit->returns->sp = hart->jit.return_sp;
+    if (r->context != hart->context) {
+        r->context = hart->context;
+        r->sp = r->stack.base;
+        *r->stack.base = (uint64_t)translator_thunks(code_translator(hart->code))->underflow;
+    }
+    h->jit->returns = r;
+    hart->host.returns = r->stack;
+    hart->jit.return_base = r->stack.base;
+    hart->jit.return_sp = r->sp;
 }
 
 static void set_context(struct system_hart *h)
@@ -132,7 +160,7 @@ static void set_context(struct system_hart *h)
     struct hart *hart = &h->hart;
     h->jit->context = hart->context;
     h->jit->far = find_table(h->jit, hart->context);
-    hart->jit.return_sp = hart->host.return_base;
+    set_returns(h);
 }
 
 /* ---- The dispatcher ---- */
@@ -170,11 +198,30 @@ static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
     return place;
 }
 
+/* By the interpreter's jump cache, which is larger than a context's own and is not cleared for each: the table of units is far from
+ * the host's caches. */
+static struct place find_known(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct system_jump *slot = system_jump_slot(h, hart->pc);
+    if (slot->pc == hart->pc && slot->context == hart->context) {
+        const struct unit *unit = system_jump_unit(slot);
+        const void *entry = code_entry(hart->code, unit);
+        hart->bias = slot->bias;
+        if (likely(entry))
+            return (struct place){unit, entry};
+    }
+    struct place place = find_place(h);
+    if (place.entry)
+        *slot = (struct system_jump){hart->pc, hart->context, place.unit->cells, hart->bias};
+    return place;
+}
+
 static struct place look_up(struct system_hart *h, uint64_t pc)
 {
     struct hart *hart = &h->hart;
     hart->pc = pc & ~UINT64_C(1);
-    struct place place = find_place(h);
+    struct place place = find_known(h);
     if (place.entry)
         *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;
@@ -208,24 +255,44 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
     return unit;
 }
 
-/* The interpreter executes the instruction at hart.pc, whatever begins there. */
+/* The interpreter executes one instruction alone. */
+static bool step(struct system_hart *h)
+{
+    return interpret(h, system_step(h, NULL)) != NULL;
+}
+
+/* The same, and what begins there is for the interpreter from now on. */
 static bool interpret_one(struct system_hart *h)
 {
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, NULL));
+    return alone ? interpret(h, NULL) != NULL : step(h);
 }
 
-/* Translated code has come to an instruction that it has not, at hart.pc, and says why. */
-static bool execute_one(struct system_hart *h, enum lift_stop reason, struct place *place)
+/* Translated code has come to an instruction that it has not, at hart.pc. */
+static bool execute_one(struct system_hart *h)
+{
+    switch (system_execute(h)) {
+    case SYSTEM_LEFT: return false;
+    case SYSTEM_DONE: return true;
+    case SYSTEM_NOT_DONE: break;
+    }
+    return interpret_one(h);
+}
+
+/* A unit has ended with IR_EXIT_STOP at hart.pc. False: the engine is left. */
+static bool stop(struct system_hart *h, enum lift_stop reason, struct place *place)
 {
     bool stay = true;
-    enum system_done done = reason == LIFT_INTERPRET ? system_execute(h) : SYSTEM_NOT_DONE;
-    if (done == SYSTEM_LEFT)
-        return false;
-    if (done == SYSTEM_NOT_DONE)
-        stay = reason == LIFT_FETCH ? interpret(h, system_step(h, NULL)) != NULL : interpret_one(h);
+    if (reason == LIFT_HOT)
+        direct_heat(h, h->hart.jit.arguments[1]);
+    else if (reason == LIFT_INTERPRET)
+        stay = execute_one(h);
+    else if (reason == LIFT_FETCH || (reason == LIFT_OUTSIDE && !direct_outside(h)))
+        stay = step(h);
+    else if (reason != LIFT_OUTSIDE)
+        stay = interpret_one(h);
     if (stay)
         *place = find_next(h);
     return stay;
@@ -244,7 +311,7 @@ static bool go_through(struct system_hart *h, uint64_t link, struct place *place
     *place = (struct place){NULL, code_apart(hart->code, link, gpa)};
     if (place->entry)
         return true;
-    bool stay = interpret(h, system_step(h, NULL));
+    bool stay = step(h);
     *place = find_place(h);
     return stay;
 }
@@ -260,11 +327,11 @@ static bool recover(struct system_hart *h)
 {
     uint64_t address;
     struct hart *hart = &h->hart;
-    if (hart->fault.host_signal)
-        return is_wrong(h, "a fault of the host's in the guest's memory");
     if (!code_recover(hart->code, hart, &address))
         return is_wrong(h, "a trap that is no access of the guest's");
     hart->pc += hart->bias;
+    if (hart->fault.host_signal)
+        return direct_refused(h) ? step(h) : is_wrong(h, "a fault of the host's in the guest's memory");
     hart->pc = system_take_trap(h);
     return true;
 }
@@ -277,6 +344,7 @@ static unsigned enter(struct system_hart *h, const void *entry)
     if (h->jit->context != hart->context)
         set_context(h);
     hart->jit.far = h->jit->far;
+    direct_enter(h);
     atomic_signal_fence(
         memory_order_seq_cst); /* who kicks the hart later than we look puts `nowhere` there */
     return host_is_set(hart->pending) ? JIT_POLL : jit_enter(hart, entry);
@@ -299,7 +367,7 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = execute_one(h, (enum lift_stop)(reason - JIT_STOP), place);
+        stay = stop(h, (enum lift_stop)(reason - JIT_STOP), place);
         break;
     }
     if (unlikely(host_is_set(hart->pending)))
@@ -313,7 +381,7 @@ static bool warm_up(struct system_hart *h, struct place *place)
     place->unit = interpret(h, place->unit ? place->unit->cells : NULL);
     if (!place->unit)
         return false;
-    place->entry = code_translate(h->hart.code, place->unit);
+    place->entry = code_translate(h->hart.code, place->unit, direct_may_be(h));
     return true;
 }
 
@@ -346,7 +414,7 @@ static void give_up(int number)
 
 HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
-    if (host_copy_fault(ucontext))
+    if (host_copy_fault(ucontext) || (current && direct_fault(system_hart_of(current), (uint64_t)info->si_addr, ucontext)))
         return;
     if (!current || !engine_fault(current, number, (uint64_t)info->si_addr, ucontext))
         give_up(number);
@@ -376,6 +444,7 @@ void jit_system_enter_thread(struct system_hart *h)
     if (!h->jit)
         return;
     install_handlers();
+    direct_enter_thread(h);
     current = &h->hart;
 }
 
@@ -395,6 +464,11 @@ int jit_system_init(struct system_hart *h)
         return -1;
     clear_table(h->jit->nowhere);
     h->hart.jit.nowhere = h->jit->nowhere;
+    h->jit->returns = &h->jit->returns_of[PRIV_S];
+    h->jit->returns->stack = h->hart.host.returns;
+    if (host_return_stack_map(&h->jit->returns_of[PRIV_U].stack) ||
+        host_return_stack_map(&h->jit->returns_of[PRIV_M].stack))
+        return -1;
     for (unsigned i = 0; i < TABLES; i++)
         if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
             return -1;
@@ -403,7 +477,11 @@ int jit_system_init(struct system_hart *h)
 
 void jit_system_release(struct system_hart *h)
 {
-    for (unsigned i = 0; h->jit && i < TABLES; i++)
+    if (!h->jit)
+        return;
+    for (unsigned i = 0; i < TABLES; i++)
         free(h->jit->tables[i].far);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_U].stack);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_M].stack);
     free(h->jit);
 }

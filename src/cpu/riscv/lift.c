@@ -55,7 +55,7 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
     return (struct ir_exit){.kind = IR_EXIT_GO,
                             .pc = target,
                             .reason = LIFT_HOT,
-                            .count = leads_back(l, target) && l->limits->counts && !lift_is_far(l, target),
+                            .count = leads_back(l, target) && l->limits->counts && !l->limits->paged,
                             .poll = lift_polls(l, target),
                             .far = lift_is_far(l, target)};
 }
@@ -227,8 +227,7 @@ void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_r
 static void refill(struct lifter *l)
 {
     l->window_pc = l->pc;
-    l->window_size =
-        l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(uint32_t));
+    l->window_size = l->source->fetch(l->source->context, l->pc, l->window, LIFT_AHEAD);
     l->window_whole = l->window_size >= sizeof(uint32_t) ? l->window_size - 3 : 0;
 }
 
@@ -357,6 +356,7 @@ unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result)
 {
+    uint8_t window[LIFT_WINDOW];
     struct lifter l = {
         .ir = ir,
         .source = source,
@@ -366,10 +366,14 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
         .f_slot = lift_f_slot,
         .missing = extensions_missing(limits->extensions),
         .pc = pc,
+        .window = window,
     };
     result->insns = result->piece_count = result->byte_count = 0;
     result->cut = false;
     ir_begin(ir, &lift_machine, pc);
+    ir->direct = limits->direct;
+    ir->counted = limits->counts && limits->paged;
+    ir->reason = LIFT_HOT;
     lift_trace(&l);
     return result->insns != 0;
 }

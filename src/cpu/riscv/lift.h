@@ -32,6 +32,7 @@ enum lift_stop {
     LIFT_ILLEGAL,
     LIFT_FETCH,     /* it is not wholly there */
     LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
+    LIFT_OUTSIDE,   /* the same, of direct code: an address is not in the window */
     LIFT_HOT, /* not an end: a way back has been gone often, the state's arguments are where it leads and the unit's pc */
     LIFT_STOP_COUNT
 };
@@ -51,9 +52,10 @@ struct lift_limits {
     uint64_t extensions; /* bits of enum rv_ext */
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
-    bool counts;         /* ways back are counted: LIFT_HOT */
+    bool counts;         /* ways back, or of paged code entries, are counted: LIFT_HOT */
     bool paged;          /* a computer's code */
     bool spans;          /* accesses around one address look their page up once; paged alone */
+    bool direct;         /* paged code for whom the host's MMU looks up pages: cpu/riscv/window.h */
 };
 
 struct lift_piece {
@@ -88,6 +90,7 @@ struct lift_loop {
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
     uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
+    ir_ref finished[32];             /* f registers' values at a way back, where they are loosened for it */
 };
 
 /* One way round a loop, as a hart has gone it. */

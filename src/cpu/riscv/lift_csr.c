@@ -92,12 +92,13 @@ static ir_ref read_status(struct lifter *l, ir_ref status)
     return lift_op(l, IR_OR, IR_I64, value, lift_op_k(l, IR_SHL, IR_I64, dirty, SD_SHIFT));
 }
 
-/* Not 0 when sys_interrupt() might tell one. A cause that another thread raises after this is followed by a kick. */
+/* Not 0 when sys_interrupt() might tell one: where there are virtual interrupts, always. A cause that another thread raises after this is followed by a kick. */
 static ir_ref is_waiting(struct lifter *l)
 {
     ir_ref pending = lift_op(l, IR_OR, IR_I64, ir_get(l->ir, LIFT_MIP), ir_get(l->ir, LIFT_LINES));
     ir_ref enabled = lift_op(l, IR_AND, IR_I64, pending, ir_get(l->ir, LIFT_MIE));
-    return lift_op(l, IR_OR, IR_I64, enabled, ir_get(l->ir, LIFT_TIMER));
+    ir_ref other = lift_op(l, IR_OR, IR_I64, ir_get(l->ir, LIFT_TIMER), ir_get(l->ir, LIFT_MVIEN));
+    return lift_op(l, IR_OR, IR_I64, enabled, other);
 }
 
 /* The interpreter does what changes more than the register: it also knows whether VS, and FS without floating point,

@@ -32,6 +32,8 @@ static ir_ref aligned_address(struct lifter *l, const struct rv_insn *insn, unsi
 {
     ir_ref address = lift_x(l, insn->rs1);
     lift_guard(l, lift_op_k(l, IR_AND, IR_I64, address, size - 1));
+    if (l->limits->direct)
+        lift_require_inside(l, address);
     return address;
 }
 
@@ -110,5 +112,7 @@ ROW_FUNCTION(zero_block)
         lift_require_zero_blocks(l);
         lift_guard(l, lift_op_k(l, IR_AND, IR_I64, address, OFFSET)); /* which a trap's value would have */
     }
+    if (l->limits->direct)
+        lift_require_inside(l, address);
     lift_op(l, row->op, row->type, lift_op_k(l, IR_AND, IR_I64, address, ~(uint64_t)OFFSET), 0);
 }

@@ -1,6 +1,7 @@
 /* What is different in a computer's code: where it is, is known when it runs; and there are modes. */
 #include "cpu/riscv/lift_row.h"
 #include "cpu/riscv/sys_bits.h"
+#include "cpu/riscv/window.h"
 #include "isa/riscv/tables.h"
 
 enum { PAGE_SHIFT = 12 };
@@ -103,4 +104,34 @@ ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lif
     unsigned size = ir_access_size(row->op, row->type);
     bool writes = row->op >= IR_ST8 && row->op <= IR_STF;
     return ir_reach(l->ir, lift_x(l, insn->rs1), insn->imm, size, writes, l->pc | LIFT_APART);
+}
+
+/* The value that the address is a little more or less than. */
+static ir_ref base_of(struct lifter *l, ir_ref address)
+{
+    const int64_t reach = WINDOW_GUARD / 2;
+    int64_t distance = 0;
+    while (!ir_is_constant(address)) {
+        const struct ir_ins *ins = ir_at(l->ir, address);
+        if (ins->op != IR_ADD || ins->type != IR_I64 || !ir_is_constant(ins->b))
+            break;
+        int64_t more = ir_constant_value(l->ir, ins->b);
+        if (more < -reach || more > reach || distance + more < -reach || distance + more > reach)
+            break;
+        distance += more;
+        address = ins->a;
+    }
+    return address;
+}
+
+/* Bases are looked at once in a unit. Beyond the window on either side is nothing, as far as instructions reach from there. */
+void lift_require_inside(struct lifter *l, ir_ref address)
+{
+    ir_ref base = base_of(l, address);
+    for (unsigned i = 0; i < l->inside_count && i < LIFT_MAX_INSIDE; i++)
+        if (l->inside[i] == base)
+            return;
+    l->inside[l->inside_count++ % LIFT_MAX_INSIDE] = base;
+    ir_branch(l->ir, lift_op(l, IR_GEU, IR_I64, base, ir_get(l->ir, LIFT_WINDOW)),
+              (struct ir_exit){.kind = IR_EXIT_STOP, .pc = l->pc, .reason = LIFT_OUTSIDE});
 }

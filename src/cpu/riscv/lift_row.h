@@ -8,6 +8,7 @@
 #include "isa/riscv/isa.h"
 
 enum { LIFT_RA = 1 }; /* the link register */
+enum { LIFT_MAX_INSIDE = 16 };
 
 /* Slots beside those of the registers. */
 enum lift_slot {
@@ -24,12 +25,17 @@ enum lift_slot {
     LIFT_SEPC,
     LIFT_SCAUSE,
     LIFT_STVAL,
-    LIFT_MIP, /* this and the next three: paged code, whether an interrupt is pending */
+    LIFT_MIP, /* this and the next four: paged code, whether an interrupt is pending */
     LIFT_LINES,
     LIFT_MIE,
     LIFT_TIMER,
+    LIFT_MVIEN,
+    LIFT_WINDOW,    /* direct code: addresses are below this */
     LIFT_SLOT_COUNT
 };
+
+/* Bytes that are fetched at once, and some because a word may be read at the very end. */
+enum { LIFT_AHEAD = 64, LIFT_WINDOW = LIFT_AHEAD + 4 };
 
 struct lifter {
     struct ir *ir;
@@ -39,7 +45,6 @@ struct lifter {
     const uint8_t *x_slot, *f_slot; /* by register */
     struct lift_loop *loop;         /* the unit is to be one; or NULL */
     uint64_t path;                  /* what is left of it */
-    ir_ref finished[32];            /* f registers' values, where they are loosened */
     bool shaped;                    /* the loop has its final form: a head, slots of its own */
     uint64_t missing;               /* extensions */
     uint64_t pc;                    /* of the instruction */
@@ -48,13 +53,15 @@ struct lifter {
     struct lift_piece *piece; /* the latest */
     uint64_t bound;           /* where a piece behind it begins */
     bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
+    ir_ref inside[LIFT_MAX_INSIDE]; /* direct code: values that the unit has found to be in the window */
+    unsigned inside_count;
     bool fp_on, fp_dirty;    /* paged code: it has looked whether floating point is on, and its state dirty */
     bool zeroes, supervisor; /* the same: whether CBO.ZERO is legal, whether the mode is not U */
 
     /* Guest code read ahead. */
     uint64_t window_pc;
     unsigned window_size, window_whole; /* bytes; where whole words begin */
-    uint8_t window[64 + 4];             /* a word may be read at the very end */
+    uint8_t *window;                    /* of LIFT_WINDOW bytes */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
     uint32_t asked; /* those that had to be looked at for it */
@@ -186,18 +193,24 @@ static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref
     return ir_emit(l->ir, IR_CALL, IR_I64, (ir_ref)function, arguments);
 }
 
+/* Direct code: leaves the instruction to the interpreter if the address is not in the window. */
+void lift_require_inside(struct lifter *l, ir_ref address);
+
 /* rs1 + imm */
 static inline ir_ref lift_address(struct lifter *l, const struct rv_insn *insn)
 {
-    return lift_op_k(l, IR_ADD, IR_I64, lift_x(l, insn->rs1), (uint64_t)(int64_t)insn->imm);
+    return ir_sum(l->ir, lift_x(l, insn->rs1), insn->imm);
 }
 
-/* The same for the load or store of the row, which is made next: what it is by way of a span, perhaps. */
+/* The same for the load or store of the row, which is made next: what it is by way of a span or a window, perhaps. */
 static inline ir_ref lift_place(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
-    if (!l->limits->spans)
-        return lift_address(l, insn);
-    return lift_reach(l, insn, row);
+    if (l->limits->spans)
+        return lift_reach(l, insn, row);
+    ir_ref address = lift_address(l, insn);
+    if (l->limits->direct)
+        lift_require_inside(l, address);
+    return address;
 }
 
 #endif

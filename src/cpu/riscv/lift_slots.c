@@ -51,6 +51,7 @@ static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
     [LIFT_ROUNDING] = {"rounding", LIFT_OFFSET(frm), IR_I64, 0},
     [LIFT_FLAGS] = {"flags", LIFT_OFFSET(fflags), IR_I64, 0},
     [LIFT_CODE_BIAS] = {"bias", LIFT_OFFSET(bias), IR_I64, 0},
+    [LIFT_WINDOW] = {"window", LIFT_OFFSET(window_limit), IR_I64, 0},
     [LIFT_STATUS] = {"status", SYSTEM_OFFSET(sys.mstatus), IR_I64, 0},
     [LIFT_MODE] = {"mode", SYSTEM_OFFSET(sys.mode), IR_I64, 0},
     [LIFT_MENVCFG] = {"menvcfg", SYSTEM_OFFSET(sys.menvcfg), IR_I64, 0},
@@ -63,6 +64,7 @@ static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
     [LIFT_LINES] = {"lines", SYSTEM_OFFSET(sys.lines), IR_I64, 0},
     [LIFT_MIE] = {"mie", SYSTEM_OFFSET(sys.mie), IR_I64, 0},
     [LIFT_TIMER] = {"timer", SYSTEM_OFFSET(sys.timer), IR_I64, 0},
+    [LIFT_MVIEN] = {"mvien", SYSTEM_OFFSET(sys.mvien), IR_I64, 0},
 };
 /* clang-format on */
 static_assert((int)LIFT_SLOT_COUNT <= (int)IR_MAX_SLOTS, "the IR has a number for every slot");

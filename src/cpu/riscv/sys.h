@@ -15,12 +15,15 @@
  * Threads: the hart's own, sys_set_line() and sys_raise_ssi() apart, which any thread may call (and then kicks the
  * hart).
  * Lifetime: embedded in its owner, who is found from it by container_of; sys_init(), nothing to release. All but
- * `ops` is plain data, the state that a snapshot holds; the clocks of sys_ops go on where they stopped.
+ * `ops` and interrupt files is plain data, the state that a snapshot holds; the clocks of sys_ops go on where they
+ * stopped.
  * Source: The RISC-V Instruction Set Manual, volume II (privileged), version 1.13: "Control and Status Registers",
- * "Machine-Level ISA", "Supervisor-Level ISA"; profile RVA22S64. */
+ * "Machine-Level ISA", "Supervisor-Level ISA"; profile RVA22S64; The RISC-V Advanced Interrupt Architecture,
+ * version 1.0. */
 #ifndef CPU_RISCV_SYS_H
 #define CPU_RISCV_SYS_H
 
+#include "bus/interrupt_file.h"
 #include "cpu/riscv/sys_bits.h"
 
 #include <stdatomic.h>
@@ -29,7 +32,7 @@
 
 struct hart_sys;
 
-enum { PMP_COUNT = 16, COUNTER_COUNT = 32, STATEEN_COUNT = 4 };
+enum { PMP_COUNT = 16, COUNTER_COUNT = 32, STATEEN_COUNT = 4, IRQ_COUNT = 64 };
 
 enum sys_cas {
     SYS_CAS_DONE,
@@ -63,6 +66,8 @@ enum sys_feature {
     SYS_ZKR = 1 << 6,
     SYS_ZICBOM = 1 << 7,
     SYS_ZICBOZ = 1 << 8,
+    SYS_SMAIA = 1 << 9,  /* Advanced Interrupt Architecture: what it adds for M-mode ... */
+    SYS_SSAIA = 1 << 10, /* ... and for S-mode */
 };
 
 /* What the hart is. */
@@ -78,6 +83,15 @@ struct sys_config {
 struct sys_counter {
     uint64_t value; /* at the last settlement */
     uint64_t seen;  /* what its source said then */
+};
+
+/* Of the Advanced Interrupt Architecture, for each level that takes interrupts. */
+enum sys_level { SYS_MACHINE, SYS_SUPERVISOR, SYS_LEVELS };
+
+struct sys_aia {
+    struct interrupt_file *file; /* borrows; of the hart's IMSIC; NULL: there is none */
+    uint64_t select;             /* miselect, siselect */
+    uint8_t priority[IRQ_COUNT]; /* the array iprio */
 };
 
 struct hart_sys {
@@ -104,6 +118,12 @@ struct hart_sys {
     _Atomic uint64_t lines; /* levels of interrupt controllers: MSI, MTI, MEI, SEI; any thread */
     uint64_t
         timer; /* Sstc: 1 when time had reached stimecmp when that was last looked at; whole, as `mode` */
+
+    /* Advanced Interrupt Architecture: "Interrupt filtering and virtual interrupts for supervisor level". */
+    uint64_t mvien;
+    uint64_t mvip; /* of what is not a bit of `mip` */
+    uint64_t vsie; /* the bits of sie that mvien, and not mideleg, makes writable */
+    struct sys_aia aia[SYS_LEVELS];
 
     /* Supervisor level; sstatus, sie and sip are views of machine-level registers. */
     uint64_t stvec;    /* "Supervisor Trap Vector Base Address" */
@@ -149,6 +169,11 @@ enum sys_csr_op {
 void sys_init(struct hart_sys *sys, const struct sys_ops *ops, const struct sys_config *config);
 void sys_reset(struct hart_sys *sys);
 
+/* Gives the hart an IMSIC: the interrupt files of its levels (NULL: it has none), whose lines are MEI and SEI. Once,
+ * before it runs. */
+void sys_connect_files(struct hart_sys *sys, struct interrupt_file *machine,
+                       struct interrupt_file *supervisor);
+
 /* A CSR instruction in the current mode: reads into `old`, then writes. Returns a set of enum sys_effect. */
 unsigned sys_csr(struct hart_sys *sys, unsigned number, enum sys_csr_op op, uint64_t operand, uint64_t *old);
 
@@ -181,10 +206,10 @@ enum sys_cbo_inval sys_cbo_inval(const struct hart_sys *sys);
 
 /* ---- Interrupts ---- */
 
-/* The interrupt to take now, as a cause with CAUSE_INTERRUPT; 0 when there is none. */
+/* The interrupt to take now, as a cause with CAUSE_INTERRUPT, for sys_trap(); 0 when there is none. */
 uint64_t sys_interrupt(const struct hart_sys *sys);
 
-/* Is one pending and enabled in mie, whatever the mode? Then a WFI ends. */
+/* Is one pending and enabled at any level, whatever the mode? Then a WFI ends. */
 bool sys_wakes(const struct hart_sys *sys);
 
 /* A level from an interrupt controller: MSI, MTI, MEI or SEI. Any thread; when it rises the caller kicks the hart. */

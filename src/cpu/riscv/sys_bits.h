@@ -50,6 +50,8 @@ enum {
 
 /* mcause, scause */
 #define CAUSE_INTERRUPT BIT(63)
+#define CAUSE_VIRTUAL \
+    BIT(62) /* not the architecture's: an interrupt that mvien, and not mideleg, gives to S-mode */
 enum {
     CAUSE_FETCH_MISALIGNED = 0,
     CAUSE_FETCH_ACCESS = 1,
@@ -90,6 +92,9 @@ enum {
 #define SEED_WAIT     (UINT64_C(1) << 30)
 
 /* mstateen0..3: Smstateen */
+#define STATEEN_IMSIC  BIT(58) /* AIA; this and the next two */
+#define STATEEN_AIA    BIT(59)
+#define STATEEN_CSRIND BIT(60)
 #define STATEEN_ENVCFG BIT(62)
 #define STATEEN_SE     BIT(63)
 

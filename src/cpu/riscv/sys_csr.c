@@ -211,14 +211,21 @@ WRITE(mie)
     return sys_interrupt_effect(sys);
 }
 
+/* Interrupts that are the supervisor's by mvien alone: "Interrupt filtering and virtual interrupts". */
+static uint64_t virtual_irqs(const struct hart_sys *sys)
+{
+    return sys->mvien & ~sys->mideleg;
+}
+
 READ(sie)
 {
-    return sys->mie & sys->mideleg;
+    return (sys->mie & sys->mideleg) | (sys->vsie & virtual_irqs(sys));
 }
 
 WRITE(sie)
 {
     sys->mie = merge(sys->mie, w->value, sys->mideleg);
+    sys->vsie = merge(sys->vsie, w->value, virtual_irqs(sys));
     return sys_interrupt_effect(sys);
 }
 
@@ -236,12 +243,16 @@ WRITE(mip)
 
 READ(sip)
 {
-    return read_mip(sys, RV_CSR_MIP) & sys->mideleg;
+    return (read_mip(sys, RV_CSR_MIP) & sys->mideleg) | (aia_mvip(sys) & virtual_irqs(sys));
 }
 
 WRITE(sip)
 {
-    sys_write_pending(sys, w, sys->mideleg & (BIT(IRQ_SSI) | BIT(IRQ_LCOFI)));
+    const uint64_t writable = BIT(IRQ_SSI) | BIT(IRQ_LCOFI);
+    struct csr_write virtual = *w;
+    virtual.touched &= virtual_irqs(sys) & writable;
+    sys_write_pending(sys, w, sys->mideleg & writable);
+    aia_write_mvip(sys, &virtual);
     return sys_interrupt_effect(sys);
 }
 
@@ -337,16 +348,122 @@ READ(mstateen)
     return sys->mstateen[number - RV_CSR_MSTATEEN0];
 }
 
+static uint64_t stateen0_fields(const struct hart_sys *sys)
+{
+    return STATEEN_ENVCFG | (sys_has(sys, SYS_SSAIA) ? STATEEN_CSRIND | STATEEN_AIA : 0) |
+           (sys->aia[SYS_SUPERVISOR].file ? STATEEN_IMSIC : 0);
+}
+
 WRITE(mstateen)
 {
     unsigned index = w->number - RV_CSR_MSTATEEN0;
-    sys->mstateen[index] = w->value & (STATEEN_SE | (index ? 0 : STATEEN_ENVCFG));
+    sys->mstateen[index] = w->value & (STATEEN_SE | (index ? 0 : stateen0_fields(sys)));
     return 0;
 }
 
 ALLOW(sstateen)
 {
     return sys_has(sys, SYS_SMSTATEEN) && state_is_enabled(sys, number - RV_CSR_SSTATEEN0, STATEEN_SE);
+}
+
+/* ---- Advanced Interrupt Architecture ---- */
+
+enum { SELECT_MAX = 0x1ff };
+
+static enum sys_level level_of(unsigned number)
+{
+    return (number >> 8 & 3) == PRIV_M ? SYS_MACHINE : SYS_SUPERVISOR;
+}
+
+ALLOW(smaia)
+{
+    return sys_has(sys, SYS_SMAIA);
+}
+
+ALLOW(mireg)
+{
+    return sys_has(sys, SYS_SMAIA) && (aia_is_priority(sys, SYS_MACHINE) || aia_is_file(sys, SYS_MACHINE));
+}
+
+ALLOW(mtopei)
+{
+    return sys_has(sys, SYS_SMAIA) && sys->aia[SYS_MACHINE].file;
+}
+
+/* While machine level filters external interrupts, the supervisor has no say in them. */
+static bool file_is_open(const struct hart_sys *sys)
+{
+    return sys->mode == PRIV_M || (!(sys->mvien & BIT(IRQ_SEI)) && state_is_enabled(sys, 0, STATEEN_IMSIC));
+}
+
+ALLOW(siselect)
+{
+    return sys_has(sys, SYS_SSAIA) && state_is_enabled(sys, 0, STATEEN_CSRIND);
+}
+
+ALLOW(sireg)
+{
+    return allow_siselect(sys, number, writes) &&
+           ((aia_is_priority(sys, SYS_SUPERVISOR) && state_is_enabled(sys, 0, STATEEN_AIA)) ||
+            (aia_is_file(sys, SYS_SUPERVISOR) && file_is_open(sys)));
+}
+
+ALLOW(stopei)
+{
+    return sys_has(sys, SYS_SSAIA) && sys->aia[SYS_SUPERVISOR].file && file_is_open(sys);
+}
+
+ALLOW(stopi)
+{
+    return sys_has(sys, SYS_SSAIA) && state_is_enabled(sys, 0, STATEEN_AIA);
+}
+
+READ_AS(iselect, sys->aia[level_of(number)].select)
+
+WRITE(iselect)
+{
+    sys->aia[level_of(w->number)].select = w->value & SELECT_MAX;
+    return 0;
+}
+
+READ_AS(ireg, aia_read(sys, level_of(number)))
+
+WRITE(ireg)
+{
+    aia_write(sys, level_of(w->number), w);
+    return sys_interrupt_effect(sys);
+}
+
+READ_AS(topei, aia_topei(sys, level_of(number)))
+
+/* Claims what was read, whatever has arrived since. */
+WRITE(topei)
+{
+    if (w->old)
+        interrupt_file_clear(sys->aia[level_of(w->number)].file, (unsigned)(w->old >> 16));
+    return sys_interrupt_effect(sys);
+}
+
+READ(topi)
+{
+    sys_update_timer(sys);
+    return aia_topi(sys, level_of(number));
+}
+
+READ_AS(mvien, sys->mvien)
+
+WRITE(mvien)
+{
+    sys->mvien = w->value & aia_mvien_writable(sys);
+    return sys_interrupt_effect(sys);
+}
+
+READ_AS(mvip, aia_mvip(sys))
+
+WRITE(mvip)
+{
+    aia_write_mvip(sys, w);
+    return sys_interrupt_effect(sys);
 }
 
 /* ---- Counters ---- */
@@ -479,6 +596,10 @@ READ_AS(tinfo, 1)
     X(STVAL, STVAL, NULL, read_stval, write_stval)                                 \
     X(SIP, SIP, NULL, read_sip, write_sip)                                         \
     X(STIMECMP, STIMECMP, allow_stimecmp, read_stimecmp, write_stimecmp)           \
+    X(SISELECT, SISELECT, allow_siselect, read_iselect, write_iselect)             \
+    X(SIREG, SIREG, allow_sireg, read_ireg, write_ireg)                            \
+    X(STOPEI, STOPEI, allow_stopei, read_topei, write_topei)                       \
+    X(STOPI, STOPI, allow_stopi, read_topi, NULL)                                  \
     X(SATP, SATP, allow_satp, read_satp, write_satp)                               \
     X(MSTATUS, MSTATUS, NULL, read_mstatus, write_mstatus)                         \
     X(MISA, MISA, NULL, read_misa, write_nothing)                                  \
@@ -487,6 +608,8 @@ READ_AS(tinfo, 1)
     X(MIE, MIE, NULL, read_mie, write_mie)                                         \
     X(MTVEC, MTVEC, NULL, read_mtvec, write_mtvec)                                 \
     X(MCOUNTEREN, MCOUNTEREN, NULL, read_mcounteren, write_mcounteren)             \
+    X(MVIEN, MVIEN, allow_smaia, read_mvien, write_mvien)                          \
+    X(MVIP, MVIP, allow_smaia, read_mvip, write_mvip)                              \
     X(MENVCFG, MENVCFG, NULL, read_menvcfg, write_menvcfg)                         \
     X(MSTATEEN0, MSTATEEN3, allow_mstateen, read_mstateen, write_mstateen)         \
     X(MCOUNTINHIBIT, MCOUNTINHIBIT, NULL, read_mcountinhibit, write_mcountinhibit) \
@@ -496,6 +619,10 @@ READ_AS(tinfo, 1)
     X(MCAUSE, MCAUSE, NULL, read_mcause, write_mcause)                             \
     X(MTVAL, MTVAL, NULL, read_mtval, write_mtval)                                 \
     X(MIP, MIP, NULL, read_mip, write_mip)                                         \
+    X(MISELECT, MISELECT, allow_smaia, read_iselect, write_iselect)                \
+    X(MIREG, MIREG, allow_mireg, read_ireg, write_ireg)                            \
+    X(MTOPEI, MTOPEI, allow_mtopei, read_topei, write_topei)                       \
+    X(MTOPI, MTOPI, allow_smaia, read_topi, NULL)                                  \
     X(PMPCFG0, PMPCFG0, NULL, read_pmpcfg, write_pmpcfg)                           \
     X(PMPCFG2, PMPCFG2, NULL, read_pmpcfg, write_pmpcfg)                           \
     X(PMPADDR0, PMPADDR15, NULL, read_pmpaddr, write_pmpaddr)                      \
@@ -551,6 +678,7 @@ unsigned sys_csr(struct hart_sys *sys, unsigned number, enum sys_csr_op op, uint
         return 0;
     const struct csr_write w = {
         .number = number,
+        .old = *old,
         .value = written_value(op, *old, operand),
         .touched = op == SYS_CSR_WRITE ? UINT64_MAX : operand,
     };

@@ -14,10 +14,11 @@ uint64_t sys_irq_known(const struct hart_sys *sys)
     return MACHINE_IRQS | SUPERVISOR_IRQS | (sys_has(sys, SYS_SSCOFPMF) ? BIT(IRQ_LCOFI) : 0);
 }
 
-/* Interrupt controllers own the others, and stimecmp owns STI. */
+/* Interrupt controllers own the others, and stimecmp owns STI; software's SEI may be mvip's alone. */
 uint64_t sys_irq_writable(const struct hart_sys *sys)
 {
-    return sys_irq_known(sys) & ~MACHINE_IRQS & ~(timer_is_stimecmp(sys) ? BIT(IRQ_STI) : 0);
+    return sys_irq_known(sys) & ~MACHINE_IRQS & ~(timer_is_stimecmp(sys) ? BIT(IRQ_STI) : 0) &
+           ~(sys->mvien & BIT(IRQ_SEI));
 }
 
 /* STI is one or the other, not both: what software wrote into it comes back when Sstc is switched off. */
@@ -27,7 +28,7 @@ uint64_t sys_pending(const struct hart_sys *sys)
     uint64_t lines = atomic_load_explicit(&sys->lines, memory_order_acquire);
     if (timer_is_stimecmp(sys))
         written = merge(written, sys->timer ? BIT(IRQ_STI) : 0, BIT(IRQ_STI));
-    return written | lines;
+    return (written & ~(sys->mvien & BIT(IRQ_SEI))) | lines;
 }
 
 /* A cause that another thread raises at the same time is not lost unless the instruction names its bit. */
@@ -38,27 +39,49 @@ void sys_write_pending(struct hart_sys *sys, const struct csr_write *w, uint64_t
     atomic_fetch_and_explicit(&sys->mip, w->value | ~bits, memory_order_relaxed);
 }
 
-/* "Multiple simultaneous interrupts": the same order for both levels. */
-static unsigned first_irq(uint64_t pending)
+/* Of what is pending in mip. */
+static uint64_t machine_wanted(const struct hart_sys *sys, uint64_t pending)
 {
-    static const uint8_t order[] = {IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI};
-    unsigned i = 0;
-    while (!(pending >> order[i] & 1))
-        i++;
-    return order[i];
+    return pending & sys->mie & ~sys->mideleg;
+}
+
+static uint64_t supervisor_wanted(const struct hart_sys *sys, uint64_t pending)
+{
+    uint64_t virtual = sys->mvien & ~sys->mideleg;
+    return (pending & sys->mie & sys->mideleg) | (virtual ? aia_mvip(sys) & sys->vsie & virtual : 0);
+}
+
+uint64_t sys_machine_wanted(const struct hart_sys *sys)
+{
+    return machine_wanted(sys, sys_pending(sys));
+}
+
+uint64_t sys_supervisor_wanted(const struct hart_sys *sys)
+{
+    return supervisor_wanted(sys, sys_pending(sys));
+}
+
+static uint64_t machine_cause(const struct hart_sys *sys, uint64_t irqs)
+{
+    return CAUSE_INTERRUPT | aia_first(sys, SYS_MACHINE, irqs);
+}
+
+static uint64_t supervisor_cause(const struct hart_sys *sys, uint64_t irqs)
+{
+    unsigned irq = aia_first(sys, SYS_SUPERVISOR, irqs);
+    return CAUSE_INTERRUPT | irq | (sys->mideleg >> irq & 1 ? 0 : CAUSE_VIRTUAL);
 }
 
 uint64_t sys_interrupt(const struct hart_sys *sys)
 {
-    uint64_t wanted = sys_pending(sys) & sys->mie;
-    if (!wanted)
-        return 0;
+    uint64_t pending = sys_pending(sys);
     bool machine_takes = sys->mode < PRIV_M || sys->mstatus & MSTATUS_MIE;
     bool supervisor_takes = sys->mode < PRIV_S || (sys->mode == PRIV_S && sys->mstatus & MSTATUS_SIE);
-    uint64_t machine = machine_takes ? wanted & ~sys->mideleg : 0;
-    uint64_t supervisor = supervisor_takes ? wanted & sys->mideleg : 0;
-    uint64_t taken = machine ? machine : supervisor;
-    return taken ? CAUSE_INTERRUPT | first_irq(taken) : 0;
+    uint64_t machine = machine_takes ? machine_wanted(sys, pending) : 0;
+    uint64_t supervisor = supervisor_takes ? supervisor_wanted(sys, pending) : 0;
+    if (machine)
+        return machine_cause(sys, machine);
+    return supervisor ? supervisor_cause(sys, supervisor) : 0;
 }
 
 unsigned sys_interrupt_effect(const struct hart_sys *sys)
@@ -68,7 +91,8 @@ unsigned sys_interrupt_effect(const struct hart_sys *sys)
 
 bool sys_wakes(const struct hart_sys *sys)
 {
-    return sys_pending(sys) & sys->mie;
+    uint64_t pending = sys_pending(sys);
+    return machine_wanted(sys, pending) || supervisor_wanted(sys, pending);
 }
 
 /* Release: whoever sees the level sees what the device did before it. The kick that follows orders it for the hart. */

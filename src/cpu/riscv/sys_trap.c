@@ -12,7 +12,7 @@ void sys_set_mode(struct hart_sys *sys, enum priv mode)
 static bool is_delegated(const struct hart_sys *sys, uint64_t cause)
 {
     uint64_t delegated = cause & CAUSE_INTERRUPT ? sys->mideleg : sys->medeleg;
-    return sys->mode < PRIV_M && delegated >> (cause & 63) & 1;
+    return sys->mode < PRIV_M && (cause & CAUSE_VIRTUAL || delegated >> (cause & 63) & 1);
 }
 
 static uint64_t vector(uint64_t tvec, uint64_t cause)
@@ -50,7 +50,7 @@ static uint64_t trap_to_machine(struct hart_sys *sys, uint64_t cause, uint64_t t
 
 uint64_t sys_trap(struct hart_sys *sys, uint64_t cause, uint64_t tval, uint64_t pc)
 {
-    return is_delegated(sys, cause) ? trap_to_supervisor(sys, cause, tval, pc)
+    return is_delegated(sys, cause) ? trap_to_supervisor(sys, cause & ~CAUSE_VIRTUAL, tval, pc)
                                     : trap_to_machine(sys, cause, tval, pc);
 }
 

@@ -19,6 +19,7 @@
 #include "cpu/riscv/hart.h"
 #include "cpu/riscv/sys.h"
 #include "cpu/riscv/tlb.h"
+#include "cpu/riscv/window.h"
 
 struct system;
 struct system_single;
@@ -64,22 +65,31 @@ struct system_trap {
     uint64_t cause, value;
 };
 
-/* A jump of the interpreter's in translated address space. */
+/* A jump in translated address space: the interpreter's, or one that translated code has asked for. */
 struct system_jump {
     uint64_t pc, context; /* gva; tlb_code_context.id */
     const union cell *cell;
     uint64_t bias; /* gva - gpa */
 };
 
+/* Of direct code (system_direct.c). */
+struct system_direct {
+    uint64_t gs;              /* base of the host's gs segment, as far as the hart has set it */
+    int64_t allowance, since; /* microseconds for faults; when it last grew */
+    uint64_t filled, refused; /* faults that brought a page into a window; accesses that were not to be had this way */
+};
+
 struct system_hart {
     struct hart hart; /* first; `tlb`, `bias` and `context` belong to this */
     struct hart_sys sys;
     struct tlb tlb;
+    struct windows windows;
+    struct system_direct direct;
     struct system *system; /* borrows */
     unsigned index;
     unsigned ahead;          /* instructions that have retired since hart.instret was right, during a call */
     struct system_trap trap; /* after an access that failed */
-    struct system_jump *jumps;      /* owned: where the interpreter's jumps went */
+    struct system_jump *jumps;      /* owned: where jumps went */
     uint64_t jumps_epoch;           /* code epoch that `jumps` is of */
     struct system_single *single;   /* owned: instructions that are in no unit (system_fetch.c) */
     struct system_mailbox *mailbox; /* owned */

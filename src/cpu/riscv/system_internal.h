@@ -5,6 +5,7 @@
  *   system_fetch.c    from a gva to something to execute
  *   system_code.c     which pages of guest memory have code, and who writes to them
  *   system_fence.c    fences, own and remote
+ *   system_direct.c   translated code that needs no look-ups
  *   interp_system.c   the interpreter
  *   system_insn.c     instructions that translated code leaves to the dispatcher
  *   jit_system.c      the dispatcher of the engine that translates
@@ -16,6 +17,7 @@
 #include "cpu/riscv/code.h"
 #include "cpu/riscv/mmu.h"
 #include "cpu/riscv/system.h"
+#include "cpu/riscv/unit.h"
 #include "isa/riscv/isa.h"
 
 #include <pthread.h>
@@ -112,6 +114,11 @@ bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_a
 /* The host address for an atomic of `size` bytes; NULL: h->trap says why. LR is MMU_LOAD, all else MMU_STORE. */
 void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access);
 
+/* Sees to it that the page of the address can be accessed so without this hart hearing of it, and finds its gpa and whether that is so
+ * for stores, too. NULL: it cannot. */
+const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access, uint64_t *gpa,
+                                     bool *writable);
+
 /* Cache-block management; `row`: RV_CBO_... False with CAUSE_ILLEGAL where the mode may not. */
 bool system_cache_block(struct system_hart *h, unsigned row, uint64_t gva);
 
@@ -131,11 +138,17 @@ const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
 int system_fetch_init(struct system_hart *h);
 void system_fetch_release(struct system_hart *h);
 
-#define SYSTEM_JUMPS 4096u
+#define SYSTEM_JUMPS 16384u
 
 static inline struct system_jump *system_jump_slot(struct system_hart *h, uint64_t pc)
 {
     return &h->jumps[(pc >> 1) % SYSTEM_JUMPS];
+}
+
+/* The unit that the jump led to, dead or alive. */
+static inline const struct unit *system_jump_unit(const struct system_jump *jump)
+{
+    return (const struct unit *)((const char *)jump->cell - offsetof(struct unit, cells));
 }
 
 /* ---- system_code.c ---- */
@@ -190,6 +203,28 @@ int jit_system_init(struct system_hart *h);
 void jit_system_release(struct system_hart *h);
 void jit_system_enter_thread(struct system_hart *h);
 void jit_system_leave_thread(void);
+
+/* ---- system_direct.c ---- */
+
+/* The hart's context is another one; the hart is about to enter translated code; and to run on this thread. */
+void direct_set_context(struct system_hart *h);
+void direct_enter(struct system_hart *h);
+void direct_enter_thread(struct system_hart *h);
+
+/* May the code that is executed now become direct? Users' code, and with hot:1 all code. */
+bool direct_may_be(const struct system_hart *h);
+
+/* The unit at `gpa` has been entered often. */
+void direct_heat(struct system_hart *h, uint64_t gpa);
+
+/* Direct code was left before the instruction at hart.pc. True: that can go on; false: it is to be interpreted. */
+bool direct_outside(struct system_hart *h);
+
+/* For the host's signal handler: true, the access is to be done again. */
+bool direct_fault(struct system_hart *h, uint64_t address, void *ucontext);
+
+/* It was not, and the hart is at the instruction: true, it is to be interpreted. */
+bool direct_refused(struct system_hart *h);
 
 /* ---- interp_system.c ---- */
 

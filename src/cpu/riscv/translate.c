@@ -315,12 +315,13 @@ static bool lift(struct translator *tr, const struct lift_source *source, struct
 {
     struct lift_source own = *source;
     limits.counts = kind == TRANSLATION_COUNTING && tr->options->hot;
-    limits.spans = limits.paged && kind != TRANSLATION_APART;
+    limits.direct = kind == TRANSLATION_DIRECT;
+    limits.spans = limits.paged && kind != TRANSLATION_APART && !limits.direct;
     if (kind == TRANSLATION_LOOP)
         return lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted);
-    if (kind == TRANSLATION_PLAIN) {
-        limits.max_insns = (unsigned)path;
-        own.known = NULL;
+    if (kind == TRANSLATION_PLAIN || kind == TRANSLATION_DIRECT) {
+        limits.max_insns = path ? (unsigned)path : limits.max_insns;
+        own.known = path ? NULL : own.known;
     }
     return lift_unit(&tr->ir, &own, &limits, pc, &tr->lifted);
 }
@@ -471,6 +472,15 @@ void translator_kill_range(struct translator *tr, bool changeable, uint64_t star
     pages_of(start, end, &first, &last);
     for (uint64_t page = first; page <= last; page++)
         kill_in_page(tr, changeable, page, start, end);
+}
+
+struct translation *translator_find_direct(struct translator *tr, uint64_t pc)
+{
+    struct translation_part *part = *page_list(tr, true, pc >> PAGE_SHIFT);
+    for (; part; part = part->next)
+        if (translation_of(part)->kind == TRANSLATION_DIRECT && pc - piece_of(part)->pc < piece_of(part)->bytes)
+            return translation_of(part);
+    return NULL;
 }
 
 /* Where the piece's bytes are in the translation's copy. */

@@ -85,6 +85,12 @@ static inline bool x86_is_paged(const struct jit_assembler *as)
     return as->machine->page_bits;
 }
 
+/* Does an access look its page up? */
+static inline bool x86_looks_up(const struct jit_assembler *as)
+{
+    return x86_is_paged(as) && !as->ir->direct;
+}
+
 static inline int32_t x86_state_offset(const struct jit_assembler *as, size_t member)
 {
     return as->machine->state + (int32_t)member;
@@ -100,6 +106,7 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 const uint8_t *x86_side_stub(struct jit_assembler *as, const struct jit_steps *steps,
                              const struct ir_exit *exit);
 void x86_emit_loop(struct jit_assembler *as);
+void x86_emit_count(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
 

@@ -169,8 +169,8 @@ static void lock(struct jit_assembler *as)
 /* Where an atomic's operand is. Of paged memory, in a register that x86_emit_paged_address() fills. */
 static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, uint32_t allowed)
 {
-    struct x86_mem m = {.index = -1, .guest = !x86_is_paged(as)};
-    unsigned reg = x86_is_paged(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX)))
+    struct x86_mem m = {.index = -1, .guest = !x86_looks_up(as)};
+    unsigned reg = x86_looks_up(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX)))
                                     : jit_use(as, address, allowed);
     m.base = (int8_t)reg;
     return m;
@@ -179,7 +179,7 @@ static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, u
 /* Ends an atomic operation. */
 static void end_atomic(struct jit_assembler *as, const struct ir_ins *ins, struct x86_mem m)
 {
-    if (x86_is_paged(as))
+    if (x86_looks_up(as))
         x86_emit_paged_address(as, ins, (unsigned)m.base);
     jit_done(as);
 }
@@ -189,7 +189,7 @@ static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_
 {
     jit_settle_fault(as);
     unsigned r = jit_def(as, ref, JIT_INTEGERS & ~as->wanted);
-    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
+    struct x86_mem m = x86_looks_up(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
     if (ins->op == IR_AADD) {
         x86_rm(as, X86(0, 1, 0xc1) | x86_width(ins), r, m);
         lock(as);
@@ -216,7 +216,7 @@ static void emit_update(struct jit_assembler *as, const struct ir_ins *ins)
 {
     jit_settle_fault(as);
     unsigned rv = jit_use(as, ins->b, JIT_INTEGERS);
-    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
+    struct x86_mem m = x86_looks_up(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
     x86_rm(as, X86_ALU_STORE(alu_of(ins->op)) | x86_width(ins), rv, m);
     lock(as);
     end_atomic(as, ins, m);
@@ -312,7 +312,7 @@ static void emit_fence(struct jit_assembler *as)
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    if (x86_is_paged(as) && x86_emit_paged(as, ref))
+    if (x86_looks_up(as) && x86_emit_paged(as, ref))
         return;
     if (is_update(as, ref, ins->op)) {
         emit_update(as, ins);

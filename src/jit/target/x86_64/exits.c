@@ -18,13 +18,10 @@ static struct jit_site *new_site(struct jit_assembler *as, uint64_t pc)
     } else {
         as->site_count++;
     }
-    bool was_cold = as->in_cold;
     struct jit_site *site = &as->sites[index];
     site->pc = pc;
-    site->stub = x86_cold_begin(as);
-    x86_mov_imm(as, RAX, as->first_site + index);
-    x86_jmp(as, as->thunks->link);
-    as->in_cold = was_cold;
+    site->stub = as->cold + as->cold_exec;
+    x86_cold_link(as, as->first_site + index);
     return site;
 }
 
@@ -59,6 +56,13 @@ static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_step
     x86_jmp(as, as->thunks->stop);
     x86_cold_end(as);
     return stub;
+}
+
+void x86_emit_count(struct jit_assembler *as)
+{
+    const struct ir *ir = as->ir;
+    const struct ir_exit entry = {.kind = IR_EXIT_GO, .pc = ir->pc, .reason = ir->reason};
+    emit_count(as, &entry, count_stub(as, NULL, &entry, ir->pc));
 }
 
 static void emit_poll_check(struct jit_assembler *as, const uint8_t *stub)
