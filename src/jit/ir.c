@@ -194,7 +194,7 @@ ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     /* A PAIR has no result, yet equal ones must be one so that their users can be equal. */
     unsigned flags = ir_ops[op].flags;
     bool shared = (flags & IR_PURE) || op == IR_PAIR;
-    if (flags & IR_FAULT)
+    if (flags & IR_FAULT && !ir_is_host_address(ir, a))
         return append_seen(ir, op, type, a, b);
     if (!shared || unlikely(ir->no_fold))
         return ir_append(ir, op, type, a, b);
