@@ -135,8 +135,8 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
-    bool direct;   /* accesses of paged memory are the host's: its gs segment has a base for them */
-    bool counted;  /* leaves with `reason` when it is entered for the n-th time: as struct ir_exit.count */
+    bool direct;  /* accesses of paged memory are the host's: its gs segment has a base for them */
+    bool counted; /* leaves with `reason` when it is entered for the n-th time: as struct ir_exit.count */
     uint8_t reason;
     bool loop;     /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;  /* tests: make every instruction as it is asked for */
