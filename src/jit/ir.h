@@ -63,7 +63,7 @@ enum {
     IR_MAX_EXITS = 256,
     IR_MAX_SLOTS = 84,
     IR_MAX_SPANS = 64,
-    IR_SPAN_BYTES = 1024, /* of a span, at most: below a page */
+    IR_SPAN_BYTES = 512, /* of a span, at most: an eighth of a page, so that few cross one */
     IR_KNOWN = 32,
     IR_SHARED_BITS = 7,
     IR_ROOM_INS = 64, /* what one guest instruction may take at most */
@@ -135,8 +135,8 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
-    bool direct;   /* accesses of paged memory are the host's: its gs segment has a base for them */
-    bool counted;  /* leaves with `reason` when it is entered for the n-th time: as struct ir_exit.count */
+    bool direct;  /* accesses of paged memory are the host's: its gs segment has a base for them */
+    bool counted; /* leaves with `reason` when it is entered for the n-th time: as struct ir_exit.count */
     uint8_t reason;
     bool loop;     /* has a LOOP; `machine` may be its own then: see ir_loop() */
     bool no_fold;  /* tests: make every instruction as it is asked for */

@@ -227,7 +227,7 @@ static void test_spans(void **state)
     assert_int_equal(ir->span_count, 1);
     assert_int_equal(ir->spans[0].low, -8);
     assert_int_equal(ir->spans[0].high, 32);
-    reach(ir, new, -1000, false);
+    reach(ir, new, -500, false);
     assert_int_equal(ir->span_count, 2);
     assert_int_equal(reach(ir, new, 5000, false), add(ir, new, 5000));
     assert_int_equal(reach(ir, ir_constant(ir, 64), 0, false), ir_constant(ir, 64));

@@ -315,7 +315,7 @@ static void test_verifier(void **state)
         {"loop\npoll -> go 1\npoll -> go 1\n" GO, "a second poll"},
         {"loop\npoll -> stop 1 1\n" GO, "a poll goes on at a pc"},
         {"r6 i64 host r0, 0, 0 -> 1\n" GO, "empty or too large"},
-        {"r6 i64 host r0, 0, 1025 -> 1\n" GO, "empty or too large"},
+        {"r6 i64 host r0, 0, 513 -> 1\n" GO, "empty or too large"},
         {"r6 f64 host r0, 0, 8 -> 1\n" GO, "type does not fit"},
         {"r6 i64 host r4, 0, 8 -> 1\n" GO, "wrong class"},
         {"r6 i64 host r0, 0, 8 -> 1\nr7 i64 add r6, 1\nr8 i64 ld64 r7\n" GO, "beyond its span"},

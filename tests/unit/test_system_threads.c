@@ -288,13 +288,16 @@ static void put_endless(struct machine *m, unsigned shape)
     case 8: PUT(m, PROGRAM, LR_W(A0, T1), SC_W(A1, A0, T1), BEQ(0, 0, -8)); break;
     case 9: /* accesses that no TLB answers */ PUT(m, PROGRAM, LD(A0, T2, 0), BEQ(0, 0, -4)); break;
     case 10: PUT(m, PROGRAM, CSRRS(A0, RV_CSR_SSCRATCH, 0), BEQ(0, 0, -4)); break;
+    case 11: /* from a unit back into itself, where a span is refused, and from the translation without spans to the unit */
+        PUT(m, PROGRAM, JAL(0, 16), LD(A0, T2, 0), LD(A1, T2, 0), JAL(0, 8), FENCE_I, JAL(0, -16));
+        break;
     default: PUT(m, PROGRAM, FENCE_I, BEQ(0, 0, -4)); break;
     }
 }
 
 static void test_kicks_of_all_code(void **state)
 {
-    enum { SHAPES = 12, KICKS = 20 };
+    enum { SHAPES = 13, KICKS = 20 };
     struct machine *m = *state;
     for (unsigned shape = 0; shape < SHAPES; shape++) {
         struct runner r;

@@ -86,7 +86,8 @@ struct hart {
     struct tlb_entry *tlb;
     uint64_t context;
     uint64_t bias;
-    uint64_t window, window_limit; /* hva of gva 0 of the context's window, and its size; both 0: it has none */
+    uint64_t window,
+        window_limit;         /* hva of gva 0 of the context's window, and its size; both 0: it has none */
     struct code *code;        /* borrows: predecoded code of this address space */
     struct jump_entry *jumps; /* owned: where indirect jumps went */
     uint64_t jumps_epoch;     /* code epoch that `jumps` is of */

@@ -320,7 +320,8 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
     }
     out = recover_from(hart, pc, host_signal, host_address, ucontext);
     if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP]))
-        host_context_set_sp(ucontext, hart->host.returns.base); /* the call is done again, on an empty stack */
+        host_context_set_sp(ucontext,
+                            hart->host.returns.base); /* the call is done again, on an empty stack */
     else
         host_context_set_pc(ucontext, out);
     return true;

@@ -429,7 +429,8 @@ static void give_up(int number)
 
 HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
-    if (host_copy_fault(ucontext) || (current && direct_fault(system_hart_of(current), (uint64_t)info->si_addr, ucontext)))
+    if (host_copy_fault(ucontext) ||
+        (current && direct_fault(system_hart_of(current), (uint64_t)info->si_addr, ucontext)))
         return;
     if (!current || !engine_fault(current, number, (uint64_t)info->si_addr, ucontext))
         give_up(number);

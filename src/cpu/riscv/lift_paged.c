@@ -96,8 +96,11 @@ void lift_require_fp(struct lifter *l, const struct rv_insn *insn)
     l->fp_on = true;
 }
 
+/* A span that is refused is no way back, which would have to look whether the hart is to stop. */
 ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
+    if (l->pc < l->ir->pc)
+        return lift_address(l, insn);
     unsigned size = ir_access_size(row->op, row->type);
     bool writes = row->op >= IR_ST8 && row->op <= IR_STF;
     return ir_reach(l->ir, lift_x(l, insn->rs1), insn->imm, size, writes, l->pc | LIFT_APART);

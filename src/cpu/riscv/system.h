@@ -77,7 +77,8 @@ struct system_jump {
 struct system_direct {
     uint64_t gs;              /* base of the host's gs segment, as far as the hart has set it */
     int64_t allowance, since; /* microseconds for faults; when it last grew */
-    uint64_t filled, refused; /* faults that brought a page into a window; accesses that were not to be had this way */
+    uint64_t filled,
+        refused; /* faults that brought a page into a window; accesses that were not to be had this way */
 };
 
 struct system_hart {

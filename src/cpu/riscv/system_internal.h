@@ -117,8 +117,8 @@ void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu
 
 /* Sees to it that the page of the address can be accessed so without this hart hearing of it, and finds its gpa and whether that is so
  * for stores, too. NULL: it cannot. */
-const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access, uint64_t *gpa,
-                                     bool *writable);
+const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access,
+                                     uint64_t *gpa, bool *writable);
 
 /* Where at the host is what an access has just reached? NULL: at a device. False: the page is not to be had any more. */
 bool system_locate(struct system_hart *h, uint64_t gva, enum mmu_access access, const uint8_t **host);

@@ -82,8 +82,8 @@ static bool open_to_write(struct system_hart *h, uint64_t gva, const struct plac
     return true;
 }
 
-const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access, uint64_t *gpa,
-                                     bool *writable)
+const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access,
+                                     uint64_t *gpa, bool *writable)
 {
     struct place place;
     const struct tlb_entry *e = &h->hart.tlb[tlb_index(gva)];

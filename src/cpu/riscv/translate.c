@@ -353,7 +353,7 @@ static void publish(struct translator *tr, struct unit *cold, struct translation
     tr->stats.insns += t->insns;
     tr->stats.loops += t->kind == TRANSLATION_LOOP;
     if (t->kind == TRANSLATION_APART) {
-        atomic_store_explicit(&cold->apart, t, memory_order_release);
+        cold->apart = t;
         return;
     }
     atomic_store_explicit(&cold->translation, t, memory_order_release);
@@ -420,7 +420,7 @@ static void forget(struct translator *tr, struct translation *t)
         part_unlink(&translation_parts(t)[i]);
     t->cold = NULL;
     if (t->kind == TRANSLATION_APART) {
-        atomic_store_explicit(&cold->apart, NULL, memory_order_release);
+        cold->apart = NULL;
         return;
     }
     atomic_store_explicit(&cold->entry, NULL, memory_order_release);
@@ -478,7 +478,8 @@ struct translation *translator_find_direct(struct translator *tr, uint64_t pc)
 {
     struct translation_part *part = *page_list(tr, true, pc >> PAGE_SHIFT);
     for (; part; part = part->next)
-        if (translation_of(part)->kind == TRANSLATION_DIRECT && pc - piece_of(part)->pc < piece_of(part)->bytes)
+        if (translation_of(part)->kind == TRANSLATION_DIRECT &&
+            pc - piece_of(part)->pc < piece_of(part)->bytes)
             return translation_of(part);
     return NULL;
 }

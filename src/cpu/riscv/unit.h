@@ -75,7 +75,7 @@ struct unit {
     const void *_Atomic entry;               /* of the translation, or NULL */
     struct unit *_Atomic next;               /* in the table's bucket */
     struct translation *_Atomic translation; /* of the code at the same pc, or NULL */
-    struct translation *_Atomic apart;       /* the one without spans, or NULL */
+    struct translation *apart;               /* the one without spans, or NULL; the code's lock */
     struct unit *page_next;                  /* in the list of units that start in a page of this hash */
     uint16_t bytes;                          /* of guest code */
     uint16_t cell_count;

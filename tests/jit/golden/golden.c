@@ -1,4 +1,4 @@
-/* Host code of guest sequences: golden baseline|full < SEQUENCES
+/* Host code of guest sequences: golden baseline|full|paged < SEQUENCES    (paged: full, of a computer)
  *
  * A line of the input is a name and the guest's code in hexadecimal; each becomes a line of the output: name, guest
  * instructions, address and bytes of its hot code from the entry on, bytes of its cold code. Addresses and instruction sets do not depend
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM = 4 * JIT_UNIT_MAX, LINE = 8192, MAX_INSNS = 64 };
+enum { ROOM = 4 * JIT_UNIT_MAX, LINE = 8192, MAX_INSNS = 64, PAGE_BITS = 10 };
 static const uint64_t guest_pc = 0x10000, host_address = 0x70000000;
 
 struct guest {
@@ -54,8 +54,15 @@ struct maker {
     struct lift_result lifted;
 };
 
+/* A jit_helper: nothing is executed here. */
+static bool no_helper(void *state_register, const void *at)
+{
+    (void)state_register, (void)at;
+    return false;
+}
+
 /* The code's address is what it was told, wherever the memory is. */
-static int maker_init(struct maker *m, bool full)
+static int maker_init(struct maker *m, bool full, bool paged)
 {
     uint8_t *memory = malloc(ROOM);
     if (!memory)
@@ -68,12 +75,19 @@ static int maker_init(struct maker *m, bool full)
         .return_slot = lift_x_slot[1],
         .calls = lift_calls,
     };
+    if (paged) {
+        m->machine.page_bits = PAGE_BITS;
+        m->machine.pages = LIFT_OFFSET(tlb);
+        m->machine.bias = LIFT_OFFSET(bias);
+        m->machine.helper = no_helper;
+    }
     m->room = (struct jit_room){memory, memory + ROOM, (ptrdiff_t)(host_address - (uint64_t)memory)};
     jit_make_thunks(&m->machine, modes, &m->room, &m->thunks);
     if (jit_assembler_new(&m->as, &m->machine, modes))
         return -1;
     m->as->features = full ? X86_BMI1 | X86_BMI2 | X86_LZCNT | X86_POPCNT | X86_AVX | X86_FMA : 0;
-    m->limits = (struct lift_limits){.extensions = ~UINT64_C(0), .max_insns = MAX_INSNS, .has_fma = full};
+    m->limits = (struct lift_limits){
+        .extensions = ~UINT64_C(0), .max_insns = MAX_INSNS, .has_fma = full, .paged = paged, .spans = paged};
     return 0;
 }
 
@@ -116,7 +130,7 @@ int main(int argc, char **argv)
     static struct maker maker;
     static struct guest guest;
     static char line[LINE], name[LINE], hex[LINE];
-    if (argc != 2 || maker_init(&maker, strcmp(argv[1], "full") == 0))
+    if (argc != 2 || maker_init(&maker, strcmp(argv[1], "baseline") != 0, strcmp(argv[1], "paged") == 0))
         return 2;
     print_thunks(&maker.thunks);
     while (fgets(line, sizeof(line), stdin))

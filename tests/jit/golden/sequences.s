@@ -123,3 +123,12 @@ loop_count:         1: addi a0, a0, -1; bnez a0, 1b
 loop_sieve:         1: sb zero, (a5); add a5, a5, a4; bleu a5, a3, 1b
 loop_list:          1: ld a0, (a0); addi a1, a1, 1; bnez a0, 1b
 loop_collatz:       1: andi a5, a0, 1; beqz a5, 2f; slli a5, a0, 1; add a0, a0, a5; addi a0, a0, 1; j 1b; 2: srli a0, a0, 1; j 1b
+
+paged_load:         lw a0, 4(a1)
+paged_store:        sd a0, -8(a1)
+paged_add:          lw a5, 4(a0); addiw a5, a5, 1; sw a5, 4(a0)
+paged_prologue:     addi sp, sp, -48; sd ra, 40(sp); sd s0, 32(sp); sd s1, 24(sp); mv s0, a0; mv s1, a1; ld a0, 8(a2)
+paged_epilogue:     ld ra, 40(sp); ld s0, 32(sp); ld s1, 24(sp); addi sp, sp, 48; ret
+paged_fields:       ld a5, 0(a0); ld a4, 8(a0); beq a4, a5, 1f; sd a5, 8(a0); sd a4, 0(a0); 1: ld a0, 16(a0)
+paged_list:         ld a5, 8(a0); sd a5, 8(a1); ld a0, 0(a0); ld a5, 8(a0)
+paged_bump:         lbu a4, 0(a5); addi a5, a5, 1; lbu a3, 0(a5); addi a5, a5, 1; lbu a2, 0(a5)
