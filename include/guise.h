@@ -96,6 +96,7 @@ void guise_vm_free(struct guise_vm *vm);
  *   virtio     how virtio devices are attached: "pci" (the default) or "mmio"
  *   interrupts what interrupts harts: "plic", "aplic", or "imsic" for message-signalled interrupts; default: "imsic"
  *              with an image's own kernel, else "plic"
+ *   mmu        the largest address space of the guest's processes: "sv39" (the default), "sv48" or "sv57"
  *   reboot     "off": a reboot by the guest ends the machine
  *   temporary  "on": what the guest writes to the image's disk is dropped at its end
  *   timeout    seconds after which the machine ends

@@ -24,6 +24,7 @@ enum {
     OPT_DUMP_DTB,
     OPT_ENGINE,
     OPT_ENGINE_OPTIONS,
+    OPT_MMU,
     OPT_DUMP,
     OPT_STATS,
 };
@@ -42,6 +43,7 @@ static const struct option options[] = {
     {"console", required_argument, NULL, OPT_CONSOLE},
     {"virtio", required_argument, NULL, OPT_VIRTIO},
     {"interrupts", required_argument, NULL, OPT_INTERRUPTS},
+    {"mmu", required_argument, NULL, OPT_MMU},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"temporary", no_argument, NULL, OPT_TEMPORARY},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
@@ -161,6 +163,7 @@ const struct verb verb_boot = {
         "  --virtio pci|mmio    how virtio devices are attached; default pci\n"
         "  --interrupts NAME    what interrupts harts: imsic (default with IMAGE; MSI-X, Linux 6.10 and later), plic\n"
         "                       (default with --kernel; every Linux), or aplic\n"
+        "  --mmu sv39|sv48|sv57 its largest page tables; default sv39, with which its programs run fastest\n"
         "  --temporary          drop at the end what it writes to IMAGE's disk\n"
         "\n"
         "How it runs:\n"

@@ -31,10 +31,40 @@ static uint8_t *signal_stack(const struct host_guest_thread *thread)
     return thread->mapping + GUARD + RETURN_BYTES + GUARD;
 }
 
-int host_guest_thread_map(struct host_guest_thread *thread)
+static void *map(size_t size)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    uint8_t *mapping = mmap(NULL, mapping_bytes(), PROT_READ | PROT_WRITE, flags, -1, 0);
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+}
+
+static struct host_return_stack stack_at(uint8_t *guard)
+{
+    return (struct host_return_stack){guard, (uint64_t *)(guard + GUARD + RETURN_BYTES - RETURN_ABOVE)};
+}
+
+int host_return_stack_map(struct host_return_stack *stack)
+{
+    uint8_t *mapping = map(GUARD + RETURN_BYTES);
+    if (mapping == MAP_FAILED)
+        return -errno;
+    *stack = stack_at(mapping);
+    if (mprotect(mapping, GUARD, PROT_NONE) == 0)
+        return 0;
+    int error = errno;
+    host_return_stack_unmap(stack);
+    return -error;
+}
+
+void host_return_stack_unmap(struct host_return_stack *stack)
+{
+    if (stack->guard)
+        munmap(stack->guard, GUARD + RETURN_BYTES);
+    stack->guard = NULL;
+}
+
+int host_guest_thread_map(struct host_guest_thread *thread)
+{
+    uint8_t *mapping = map(mapping_bytes());
     if (mapping == MAP_FAILED)
         return -errno;
     thread->mapping = mapping;
@@ -43,7 +73,7 @@ int host_guest_thread_map(struct host_guest_thread *thread)
         host_guest_thread_unmap(thread);
         return -error;
     }
-    thread->return_base = (uint64_t *)(mapping + GUARD + RETURN_BYTES - RETURN_ABOVE);
+    thread->returns = stack_at(mapping);
     return 0;
 }
 
@@ -88,5 +118,6 @@ HOST_NO_TSAN bool host_guest_thread_interrupted(const siginfo_t *info)
 HOST_NO_TSAN bool host_guest_thread_overflows(const struct host_guest_thread *thread, uint64_t address,
                                               uint64_t sp)
 {
-    return thread->mapping && address - (uint64_t)thread->mapping < GUARD && address == sp - sizeof(uint64_t);
+    return thread->mapping && address - (uint64_t)thread->returns.guard < GUARD &&
+           address == sp - sizeof(uint64_t);
 }

@@ -13,9 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct host_return_stack {
+    uint8_t *guard; /* the page below it */
+    uint64_t *base; /* its first word; some words above it are there too */
+};
+
 struct host_guest_thread {
-    uint8_t *mapping;      /* NULL: none */
-    uint64_t *return_base; /* the return stack's first word; some words above it are there too */
+    uint8_t *mapping;                 /* NULL: none */
+    struct host_return_stack returns; /* the one in use: at first the mapping's, then whichever is put there */
     stack_t outer;         /* the signal stack that was in use before */
     _Atomic int pid, tid;  /* of the thread that has entered */
 };
@@ -23,6 +28,10 @@ struct host_guest_thread {
 /* 0 or -errno. */
 int host_guest_thread_map(struct host_guest_thread *thread);
 void host_guest_thread_unmap(struct host_guest_thread *thread);
+
+/* One more return stack. 0 or -errno. */
+int host_return_stack_map(struct host_return_stack *stack);
+void host_return_stack_unmap(struct host_return_stack *stack);
 
 /* `base`: host address of guest address 0; when it is not 0, the gs segment gets it. */
 void host_guest_thread_enter(struct host_guest_thread *thread, uint64_t base);

@@ -178,6 +178,12 @@ static unsigned evict(struct jit_assembler *as, uint32_t allowed)
 static void displace(struct jit_assembler *as, unsigned reg);
 static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value);
 
+static void drop_claim(struct jit_assembler *as, unsigned pin)
+{
+    as->claimed &= ~JIT_REG(pin);
+    as->claimed_slots &= ~(UINT64_C(1) << (as->pin_slot[pin] - 1u));
+}
+
 /* A claimed pin is given up: what is wanted in it is brought there at this point. */
 static void unclaim(struct jit_assembler *as, unsigned pin)
 {
@@ -465,7 +471,7 @@ void jit_settle_fault(struct jit_assembler *as)
  * that the operation under way will overwrite: it came there as an operand alone.) */
 static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
 {
-    as->claimed &= ~JIT_REG(pin);
+    drop_claim(as, pin);
     as->held[pin] = 0;
     as->free |= JIT_REG(pin);
     if (ir_is_constant(value)) {
@@ -481,7 +487,7 @@ static void fill_pin(struct jit_assembler *as, unsigned pin, ir_ref value)
 
 void jit_claim_pins(struct jit_assembler *as)
 {
-    for (uint64_t set = as->away & ~as->sunk; set; set &= set - 1) {
+    for (uint64_t set = as->away & ~as->sunk & ~as->claimed_slots; set; set &= set - 1) {
         unsigned pin = as->slot_pin[__builtin_ctzll(set)];
         if (!(as->free & ~as->busy & JIT_REG(pin)))
             continue;
@@ -489,6 +495,7 @@ void jit_claim_pins(struct jit_assembler *as)
         as->free &= ~JIT_REG(pin);
         as->avoid &= ~JIT_REG(pin);
         as->claimed |= JIT_REG(pin);
+        as->claimed_slots |= set & -set;
     }
 }
 
@@ -522,38 +529,47 @@ static void fill_set(struct jit_assembler *as, unsigned slot, ir_ref value)
         fill_pin(as, pin, value);
         return;
     }
-    as->claimed &= ~JIT_REG(pin); /* it is made there */
+    drop_claim(as, pin); /* it is made there */
     hold(as, pin, value);
 }
 
-static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
+/* The slot's value before a SET, which names the SET or GET before it; 0 when there is none. */
+static ir_ref value_before(struct jit_assembler *as, const struct ir_ins *set)
 {
-    unsigned slot = ins->a;
-    ir_ref before = ins->prev;
-    bool pinned = slot < as->pin_count;
-    as->written = 0;
-    if (pinned)
-        fill_set(as, slot, ins->b);
-    else
-        store_set(as, slot, ins->b);
-    if (before && ir_at(as->ir, before)->op == IR_SET)
-        before = ir_at(as->ir, before)->b;
-    uint64_t bit = UINT64_C(1) << slot % 64;
-    as->value[slot] = before;
-    if (pinned)
-        as->sunk &= ~(UINT64_C(1) << slot);
-    if (before) {
-        as->unsettled[slot / 64] |= bit;
-        as->unsure[slot / 64] |= bit;
-    }
-    if (!pinned)
-        return;
+    ir_ref before = set->prev;
+    const struct ir_ins *ins = ir_at(as->ir, before | IR_BASE); /* that of 0 is not looked at */
+    return before && ins->op == IR_SET ? ins->b : before;
+}
+
+/* A pinned slot holds `before` from here upwards. */
+static void cross_pinned(struct jit_assembler *as, unsigned slot, ir_ref before)
+{
+    uint64_t bit = UINT64_C(1) << slot;
+    as->sunk &= ~bit;
     as->away |= bit;
     if (before == IR_BASE + slot) {
         as->away &= ~bit;
         if (as->held[as->slot_pin[slot]] != before)
             as->avoid |= JIT_REG(as->slot_pin[slot]);
     }
+}
+
+static void cross_set(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    unsigned slot = ins->a;
+    bool pinned = slot < as->pin_count;
+    as->written = 0;
+    if (pinned)
+        fill_set(as, slot, ins->b);
+    else
+        store_set(as, slot, ins->b);
+    ir_ref before = value_before(as, ins);
+    uint64_t bit = (uint64_t)(before != 0) << slot % 64;
+    as->value[slot] = before;
+    as->unsettled[slot / 64] |= bit;
+    as->unsure[slot / 64] |= bit;
+    if (pinned)
+        cross_pinned(as, slot, before);
 }
 
 /* ---- Recovery ---- */
@@ -604,9 +620,10 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
 
 /* ---- The pass ---- */
 
-static void want_operands_of(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth);
+static void want_parts(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth);
 
-static inline void want_entry(struct jit_assembler *as, ir_ref user, ir_ref ref, unsigned depth)
+/* Not only values are below IR_BASE, but all other things that instructions name as well. */
+static inline void want(struct jit_assembler *as, ir_ref user, ir_ref ref, unsigned depth)
 {
     if (ir_is_constant(ref))
         return;
@@ -618,29 +635,25 @@ static inline void want_entry(struct jit_assembler *as, ir_ref user, ir_ref ref,
         return;
     }
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    if (ins->op == IR_PAIR)
-        want_operands_of(as, user, ins, depth);
-    else if (ir_ops[ins->op].flags & IR_PART && depth && jit_is_idle(as, ref))
-        want_operands_of(as, user, ins, depth - 1);
+    if (ir_ops[ins->op].flags & IR_PART && depth && jit_is_idle(as, ref))
+        want_parts(as, user, ins, depth - (ins->op != IR_PAIR));
+}
+
+static void want_parts(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth)
+{
+    want(as, user, ins->a, depth);
+    want(as, user, ins->b, depth);
 }
 
 /* Entry values that the operation reads, directly or through operands that are computed as part of it, get their pins
  * first: done later, it would take away a register that was already chosen. Where the pin holds the operation's own
  * result, jit_def() sees to it. */
-static void want_operands_of(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth)
-{
-    const struct ir_op_info *info = &ir_ops[ins->op];
-    if (info->a == IR_KIND_R)
-        want_entry(as, user, ins->a, depth);
-    if (info->b == IR_KIND_R || info->b == IR_KIND_P)
-        want_entry(as, user, ins->b, depth);
-}
-
 static void want_operands(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     enum { DEPTH = 3 };
     as->wanted = as->written = 0;
-    want_operands_of(as, ref, ins, DEPTH);
+    want(as, ref, ins->a, DEPTH);
+    want(as, ref, ins->b, DEPTH);
 }
 
 static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
@@ -652,36 +665,58 @@ static void load_slot(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
     as->busy = 0;
 }
 
-static void assemble_ins(struct jit_assembler *as, ir_ref ref)
+static void assemble_exit(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
-    const struct ir_ins *ins = ir_at(as->ir, ref);
-    switch (ins->op) {
-    case IR_NOP:
-    case IR_PC:
-    case IR_PAIR: return;
-    case IR_SET: cross_set(as, ins); return;
-    case IR_GET: load_slot(as, ref, ins); return;
-    case IR_LOOP: as->target->loop(as); return;
-    case IR_EXIT:
-    case IR_BR:
-    case IR_POLL:
-        want_operands(as, ref, ins);
-        as->target->exit(as, ref);
-        return;
-    default: break;
-    }
+    want_operands(as, ref, ins);
+    as->target->exit(as, ref);
+}
+
+static void look_for_fault(struct jit_assembler *as, ir_ref ref, const uint8_t *end, const uint8_t *cold)
+{
+    const uint8_t *pc = as->probe->fault->pc;
+    if ((pc >= as->hot + as->hot_exec && pc < end + as->hot_exec) ||
+        (pc >= cold + as->cold_exec && pc < as->cold + as->cold_exec))
+        found_fault(as, ref);
+}
+
+static void assemble_operation(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
     unsigned flags = ir_ops[ins->op].flags;
     if (flags & IR_PURE && jit_is_idle(as, ref) && (!(flags & IR_KEEP) || ins->hint == JIT_CONSUMED))
         return;
-    const uint8_t *cold = as->cold;
+    const uint8_t *cold = as->cold, *end = as->hot;
     want_operands(as, ref, ins);
-    const uint8_t *end = as->hot;
     as->target->emit(as, ref);
-    if (unlikely(as->probe) && flags & IR_FAULT) {
-        const uint8_t *pc = as->probe->fault->pc;
-        if ((pc >= as->hot + as->hot_exec && pc < end + as->hot_exec) ||
-            (pc >= cold + as->cold_exec && pc < as->cold + as->cold_exec))
-            found_fault(as, ref);
+    if (unlikely(as->probe) && flags & IR_FAULT)
+        look_for_fault(as, ref, end, cold);
+}
+
+static void assemble_ins(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    if (ins->op >= IR_ADD)
+        assemble_operation(as, ref, ins);
+    else if (ins->op >= IR_EXIT && ins->op <= IR_POLL)
+        assemble_exit(as, ref, ins);
+    else if (ins->op == IR_GET)
+        load_slot(as, ref, ins);
+    else if (ins->op == IR_LOOP)
+        as->target->loop(as);
+}
+_Static_assert(IR_BR > IR_EXIT && IR_POLL > IR_BR && IR_LOOP < IR_ADD, "what assemble_ins() tells apart");
+
+/* From the last instruction up to where the GETs of pinned slots begin. An order of tests that can be predicted: most SETs are
+ * behind what they name, and most PCs before what may fault or leave. */
+static void assemble_all(struct jit_assembler *as, struct ir *ir)
+{
+    const struct ir_ins *first = ir->ins + ir->machine->pin_count, *ins = ir->ins + ir->count;
+    while (ins > first && likely(as->left)) {
+        ins--;
+        if (ins->op == IR_SET) {
+            cross_set(as, ins);
+            continue;
+        }
+        assemble_ins(as, (ir_ref)(IR_BASE + (ins - ir->ins)), ins);
+        ins -= ins > first && ins[-1].op == IR_PC;
     }
 }
 
@@ -720,7 +755,7 @@ static void begin(struct jit_assembler *as, struct ir *ir)
     as->in_cold = false;
     as->left = JIT_UNIT_MAX - 256;
     as->busy = as->avoid = as->wanted = as->written = as->claimed = 0;
-    as->sunk = 0;
+    as->sunk = as->claimed_slots = 0;
     as->spills = ~UINT64_C(0);
     as->later_count = as->site_count = 0;
     as->random = as->modes.random;
@@ -730,9 +765,9 @@ static void begin(struct jit_assembler *as, struct ir *ir)
 static void assemble(struct jit_assembler *as, struct ir *ir)
 {
     begin(as, ir);
-    unsigned first = ir->machine->pin_count;
-    for (unsigned i = ir->count; i > first && likely(as->left); i--)
-        assemble_ins(as, (ir_ref)(IR_BASE + i - 1));
+    assemble_all(as, ir);
+    if (ir->counted)
+        as->target->count(as);
     if (unlikely(ir->loop)) {
         struct jit_steps steps;
         jit_way_in(as, &steps);

@@ -55,12 +55,13 @@ struct jit_assembler {
     unsigned last_size;  /* bytes of the latest instruction */
     uint8_t scratch[32]; /* where the target makes one of cold code */
 
-    uint32_t free;    /* registers that hold nothing here */
-    uint32_t busy;    /* of the operation under way */
-    uint32_t written; /* by the operation under way: no other value can be there across it */
-    uint32_t claimed; /* pins that hold a copy of their slot's value from here down to the exits */
-    uint32_t avoid;   /* free, but the entry value of their slot is wanted above */
-    uint32_t wanted;  /* pins whose entry values are operands of the operation under way */
+    uint32_t free;          /* registers that hold nothing here */
+    uint32_t busy;          /* of the operation under way */
+    uint32_t written;       /* by the operation under way: no other value can be there across it */
+    uint32_t claimed;       /* pins that hold a copy of their slot's value from here down to the exits */
+    uint64_t claimed_slots; /* theirs */
+    uint32_t avoid;         /* free, but the entry value of their slot is wanted above */
+    uint32_t wanted;        /* pins whose entry values are operands of the operation under way */
     ir_ref held[JIT_REGS];
     uint64_t spills;       /* free spill slots */
     uint64_t unsettled[2]; /* slots whose value at this point may not yet have a place */
@@ -111,6 +112,7 @@ struct jit_target {
                    enum ir_type type);                  /* in cold code, in place: CANON, BOX */
     void (*exit)(struct jit_assembler *as, ir_ref ref); /* EXIT, BR and POLL */
     void (*loop)(struct jit_assembler *as);             /* LOOP */
+    void (*count)(struct jit_assembler *as);            /* the unit's entry: struct ir.counted */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
 };
 extern const struct jit_target jit_target_host;

@@ -114,6 +114,7 @@ unsigned ir_access_size(enum ir_op op, enum ir_type type)
     case IR_ST32: return 4;
     case IR_LD64:
     case IR_ST64: return 8;
+    case IR_ZERO: return IR_ZERO_BYTES;
     default: return type == IR_I32 || type == IR_F32 ? 4 : 8;
     }
 }

@@ -17,10 +17,12 @@ struct ir_world {
     jit_call *const *calls; /* by number */
     uint32_t upper;         /* what the undefined upper half of i32 results holds */
     bool stop;              /* asks it to stop: POLL leaves */
+    /* May these bytes be accessed by one look-up (HOST)? NULL: all there are. */
+    bool (*reach)(void *context, uint64_t address, unsigned size, bool write);
 };
 
 enum ir_ending_kind {
-    IR_LEFT,    /* through `exit`, of the instruction `at` */
+    IR_LEFT,    /* through `exit`, of the instruction `at`; or by HOST */
     IR_FAULTED, /* `at` could not access `address` */
     IR_UNABLE,  /* `at` needs what this host has not: fused multiplication, calls of a world without them */
 };

@@ -9,6 +9,8 @@
  * that do reach for an operand's operand are for idioms whose intermediate result is nearly always dead. */
 #include "jit/fold.h"
 
+#include "base/util.h"
+
 #include <assert.h>
 
 enum { KEEP = 0, AGAIN = 0xffff };
@@ -124,38 +126,44 @@ static unsigned unsigned_width_of_whole(struct ir *ir, const struct ir_ins *ins,
     }
 }
 
+/* What an operation alone says of its result's size, as the number of upper bits that are known: a table, for this is asked of
+ * every operand of a branch. ASK: operands have to be looked at. */
+enum { ASK = 0xff };
+static const uint8_t zero_bits[IR_OP_COUNT] = {
+    [IR_EQ] = 63,      [IR_NE] = 63,    [IR_LT] = 63,   [IR_GE] = 63,    [IR_LTU] = 63,    [IR_GEU] = 63,
+    [IR_FEQ] = 63,     [IR_FLT] = 63,   [IR_FLE] = 63,  [IR_CLZ] = 57,   [IR_CTZ] = 57,    [IR_POPCNT] = 57,
+    [IR_UNBOXED] = 63, [IR_ZEXT8] = 56, [IR_LDU8] = 56, [IR_LDU32] = 32, [IR_ZEXT16] = 48, [IR_LDU16] = 48,
+    [IR_ZEXT32] = ASK, [IR_AND] = ASK,  [IR_OR] = ASK,  [IR_XOR] = ASK,  [IR_SHR] = ASK,
+};
+/* Beside the sign; of operations that are not above. */
+static const uint8_t sign_bits[IR_OP_COUNT] = {
+    [IR_SEXT8] = 56, [IR_LDS8] = 56,   [IR_SEXT16] = 48,  [IR_LDS16] = 48,  [IR_SEXT32] = 32,
+    [IR_LDS32] = 32, [IR_TRUNCW] = 32, [IR_TRUNCWU] = 32, [IR_ROUNDW] = 32, [IR_SAR] = ASK,
+    [IR_AND] = ASK,  [IR_OR] = ASK,    [IR_XOR] = ASK,
+};
+
 /* The value is below 2^n. */
 static unsigned unsigned_width(struct ir *ir, ir_ref ref, unsigned depth)
 {
     if (ir_is_constant(ref))
         return bit_length((uint64_t)ir_constant_value(ir, ref));
     const struct ir_ins *ins = ir_at(ir, ref);
-    switch (ins->op) {
-    case IR_EQ:
-    case IR_NE:
-    case IR_LT:
-    case IR_GE:
-    case IR_LTU:
-    case IR_GEU:
-    case IR_FEQ:
-    case IR_FLT:
-    case IR_FLE:
-    case IR_UNBOXED: return 1;
-    case IR_CLZ:
-    case IR_CTZ:
-    case IR_POPCNT: return 7;
-    case IR_ZEXT8:
-    case IR_LDU8: return 8;
-    case IR_ZEXT16:
-    case IR_LDU16: return 16;
-    case IR_ZEXT32: return unsigned_width_of_half(ir, ins->a);
-    case IR_LDU32: return 32;
-    case IR_AND:
-    case IR_OR:
-    case IR_XOR:
-    case IR_SHR: return unsigned_width_of_whole(ir, ins, depth);
-    default: return 64;
-    }
+    unsigned known = zero_bits[ins->op];
+    if (likely(known != ASK))
+        return 64 - known;
+    return ins->op == IR_ZEXT32 ? unsigned_width_of_half(ir, ins->a)
+                                : unsigned_width_of_whole(ir, ins, depth);
+}
+
+static unsigned signed_width(struct ir *ir, ir_ref ref, unsigned depth);
+
+static unsigned signed_width_of_operands(struct ir *ir, const struct ir_ins *ins, unsigned depth)
+{
+    if (ins->type != IR_I64)
+        return 64;
+    if (ins->op == IR_SAR)
+        return ir_is_constant(ins->b) ? 64 - ((unsigned)ir_constant_value(ir, ins->b) & 63) : 64;
+    return depth ? larger(signed_width(ir, ins->a, depth - 1), signed_width(ir, ins->b, depth - 1)) : 64;
 }
 
 /* The value is its low n bits, sign-extended. */
@@ -166,31 +174,11 @@ static unsigned signed_width(struct ir *ir, ir_ref ref, unsigned depth)
         return bit_length((uint64_t)(value < 0 ? ~value : value)) + 1;
     }
     const struct ir_ins *ins = ir_at(ir, ref);
-    unsigned width = unsigned_width(ir, ref, depth);
+    unsigned width = zero_bits[ins->op] ? unsigned_width(ir, ref, depth) : 64;
     if (width < 64)
         return width + 1;
-    switch (ins->op) {
-    case IR_SEXT8:
-    case IR_LDS8: return 8;
-    case IR_SEXT16:
-    case IR_LDS16: return 16;
-    case IR_SEXT32:
-    case IR_LDS32:
-    case IR_TRUNCW:
-    case IR_TRUNCWU:
-    case IR_ROUNDW: return 32;
-    case IR_SAR:
-        return ins->type == IR_I64 && ir_is_constant(ins->b)
-                   ? 64 - ((unsigned)ir_constant_value(ir, ins->b) & 63)
-                   : 64;
-    case IR_AND:
-    case IR_OR:
-    case IR_XOR:
-        if (ins->type != IR_I64 || !depth)
-            return 64;
-        return larger(signed_width(ir, ins->a, depth - 1), signed_width(ir, ins->b, depth - 1));
-    default: return 64;
-    }
+    unsigned known = sign_bits[ins->op];
+    return likely(known != ASK) ? 64 - known : signed_width_of_operands(ir, ins, depth);
 }
 
 enum { DEPTH = 2 };
@@ -419,11 +407,15 @@ static ir_ref fold_difference(struct fold *f)
  */
 static ir_ref fold_narrow(struct fold *f)
 {
+    enum { HALF = 32 };
     if (f->type != IR_I64)
         return KEEP;
-    if (signed_bits(f, f->a) <= 32 && signed_bits(f, f->b) <= 32)
+    unsigned a = signed_bits(f, f->a);
+    if (a > HALF + 1) /* nor is it below 2^32 */
+        return KEEP;
+    if (a <= HALF && signed_bits(f, f->b) <= HALF)
         return become(f, f->op, IR_I32, f->a, f->b);
-    if (unsigned_bits(f, f->a) > 32 || unsigned_bits(f, f->b) > 32)
+    if (unsigned_bits(f, f->a) > HALF || unsigned_bits(f, f->b) > HALF)
         return KEEP;
     bool order = f->op == IR_LT || f->op == IR_GE;
     return become(f, order ? f->op + (IR_LTU - IR_LT) : f->op, IR_I32, f->a, f->b);
@@ -522,20 +514,26 @@ static void order_operands(struct fold *f)
     f->b = older;
 }
 
+/* The first operand is a constant, the second one too or there is none. */
+static ir_ref evaluate(struct fold *f, bool binary)
+{
+    int64_t result, b = binary ? ir_constant_value(f->ir, f->b) : 0;
+    bool can = ir_evaluate(f->op, f->type, ir_constant_value(f->ir, f->a), b, &result);
+    return can ? constant(f, result) : KEEP;
+}
+
 /* Computes what has only constants; else puts operands into their form. */
 static ir_ref fold_operands(struct fold *f)
 {
     bool binary = ir_ops[f->op].b == IR_KIND_R;
-    bool shift = f->op >= IR_SHL && f->op <= IR_ROR;
-    if (!is_extension(f->op))
+    if (unlikely(ir_is_constant(f->a)) && !is_extension(f->op))
         f->a = normal(f, f->a, false);
-    if (binary)
-        f->b = normal(f, f->b, shift);
-    if (ir_is_constant(f->a) && (!binary || ir_is_constant(f->b))) {
-        int64_t result;
-        int64_t b = binary ? ir_constant_value(f->ir, f->b) : 0;
-        if (ir_evaluate(f->op, f->type, ir_constant_value(f->ir, f->a), b, &result))
-            return constant(f, result);
+    if (binary && ir_is_constant(f->b))
+        f->b = normal(f, f->b, f->op >= IR_SHL && f->op <= IR_ROR);
+    if (unlikely(ir_is_constant(f->a)) && (!binary || ir_is_constant(f->b))) {
+        ir_ref result = evaluate(f, binary);
+        if (result != KEEP)
+            return result;
     }
     order_operands(f);
     return KEEP;

@@ -28,15 +28,19 @@ const struct ir_op_info ir_ops[IR_OP_COUNT] = {
 #undef OP
 };
 
-/* Writes an instruction in two pieces: field by field, the bit-fields cost more than all the rest. */
+/* An instruction as one word: written field by field, the bit-fields cost more than all the rest. */
+static inline uint64_t whole(enum ir_op op, enum ir_type type, ir_ref prev, ir_ref a, ir_ref b)
+{
+    static_assert(sizeof(struct ir_ins) == sizeof(uint64_t), "an instruction is a word");
+    return (uint64_t)op | (uint64_t)type << 8 | (uint64_t)prev << 16 | (uint64_t)a << 32 | (uint64_t)b << 48;
+}
+
 static inline ir_ref push(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref prev, ir_ref a, ir_ref b)
 {
-    const uint32_t halves[2] = {(uint32_t)op | (uint32_t)type << 8 | (uint32_t)prev << 16,
-                                (uint32_t)a | (uint32_t)b << 16};
+    uint64_t ins = whole(op, type, prev, a, b);
     unsigned index = ir->count;
     assert(index < IR_MAX_INS);
-    static_assert(sizeof(struct ir_ins) == sizeof(halves), "an instruction is two words");
-    memcpy(&ir->ins[index], halves, sizeof(halves));
+    memcpy(&ir->ins[index], &ins, sizeof(ins));
     ir->count = index + 1;
     return (ir_ref)(IR_BASE + index);
 }
@@ -65,13 +69,18 @@ static void push_pinned(struct ir *ir, const struct ir_machine *machine)
 {
     const struct ir_slot *slots = machine->slots;
     unsigned count = machine->pin_count;
-    const uint32_t get = (uint32_t)IR_GET | (uint32_t)IR_NOWHERE << 16;
     for (unsigned slot = 0; slot < count; slot++) {
-        const uint32_t halves[2] = {get | (uint32_t)slots[slot].type << 8, slot};
-        memcpy(&ir->ins[slot], halves, sizeof(halves));
+        uint64_t get = whole(IR_GET, (enum ir_type)slots[slot].type, IR_NOWHERE, (ir_ref)slot, 0);
+        memcpy(&ir->ins[slot], &get, sizeof(get));
         ir->value[slot] = (ir_ref)(IR_BASE + slot);
     }
     ir->count = count;
+}
+
+/* A call: of the size of these tables the compiler would make string instructions, which take long to start. */
+static __attribute__((noipa)) void clear(void *at, size_t size)
+{
+    memset(at, 0, size);
 }
 
 /* The arrays of constants and instructions keep their old contents: nothing looks beyond the counts. */
@@ -81,23 +90,11 @@ void ir_begin(struct ir *ir, const struct ir_machine *machine, uint64_t pc)
     ir->machine = machine;
     ir->pc = pc;
     ir->count = ir->constant_count = ir->exit_count = 0;
-    ir->set[0] = ir->set[1] = 0;
-    ir->seen = 0;
-    ir->marked = ir->loop = false;
-    memset(ir->chain, 0, sizeof(ir->chain));
-    memset(ir->slot, 0, sizeof(ir->slot));
-    memset(ir->value, 0, sizeof(ir->value));
-    memset(ir->constant_hash, 0, sizeof(ir->constant_hash));
+    ir->marked = ir->loop = ir->direct = ir->counted = false;
+    clear(ir->set, offsetof(struct ir, exits) - offsetof(struct ir, set));
+    ir_end_spans(ir);
+    ir->span_count = 0;
     push_pinned(ir, machine);
-}
-
-/* What precedes an instruction that may fault or leave: nobody asks for the pc of others. */
-static void push_mark(struct ir *ir)
-{
-    if (!ir->marked)
-        return;
-    ir->marked = false;
-    push(ir, IR_PC, IR_I64, IR_NOWHERE, (ir_ref)ir->mark, (ir_ref)(ir->mark >> 16));
 }
 
 bool ir_has_room(const struct ir *ir)
@@ -121,13 +118,28 @@ ir_ref ir_constant(struct ir *ir, int64_t value)
     return ref;
 }
 
+/* Nothing is shared across this point. */
+static void forget_shared(struct ir *ir)
+{
+    memset(ir->shared, 0, sizeof(ir->shared));
+}
+
 static ir_ref push_loop(struct ir *ir)
 {
     ir->loop = true;
-    memset(ir->chain, 0, sizeof(ir->chain));
+    forget_shared(ir);
     for (unsigned slot = ir->machine->pin_count; slot < ir->machine->slot_count; slot++)
         ir->value[slot] = 0;
     return push(ir, IR_LOOP, IR_I64, IR_NOWHERE, 0, 0);
+}
+
+/* Appends what may fault or leave: never shared, and preceded by its PC, for which nobody asks of others. */
+static inline ir_ref append_seen(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    if (ir->marked)
+        push(ir, IR_PC, IR_I64, IR_NOWHERE, (ir_ref)ir->mark, (ir_ref)(ir->mark >> 16));
+    ir->marked = false;
+    return ir->seen = push(ir, op, type, IR_NOWHERE, a, b);
 }
 
 ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
@@ -136,71 +148,68 @@ ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_r
         return push_set(ir, type, a, b);
     if (op == IR_LOOP)
         return push_loop(ir);
-    bool seen = ir_ops[op].flags & (IR_FAULT | IR_LEAVE);
-    if (seen)
-        push_mark(ir);
+    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE) && !ir_is_host_address(ir, a))
+        return append_seen(ir, op, type, a, b);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
-    ir->alike[ref - IR_BASE] = ir->chain[op];
-    ir->chain[op] = ref;
-    if (seen)
-        ir->seen = ref;
     if (op == IR_GET)
         ir->value[a] = ref;
-    if (op ==
-        IR_SETFLAGS) /* what raised flags before may have to raise them again: nothing is shared across this */
-        memset(ir->chain, 0, sizeof(ir->chain));
+    if (op == IR_SETFLAGS) /* what raised flags before may have to raise them again */
+        forget_shared(ir);
     return ref;
 }
 
-/* Appends what neither is seen nor changes slots. */
-static inline ir_ref append_plain(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+/* What makes instructions equal: all but the hint and what is in `prev`. */
+static const uint64_t same = ~(UINT64_C(0xffff) << 16 | 0xf800);
+
+static inline ir_ref *shared_place(struct ir *ir, uint64_t ins)
 {
-    ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
-    ir->alike[ref - IR_BASE] = ir->chain[op];
-    ir->chain[op] = ref;
-    return ref;
+    return &ir->shared[(ins & same) * 0x9e3779b97f4a7c15u >> (64 - IR_SHARED_BITS)];
 }
 
-static inline ir_ref find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+static inline bool is_same(struct ir *ir, ir_ref ref, uint64_t ins)
 {
-    ir_ref oldest = a > b ? a : b;
-    ir_ref ref = ir->chain[op];
-    for (unsigned tries = 24; ref > oldest && tries; tries--) {
-        const struct ir_ins *ins = ir_at(ir, ref);
-        if (ins->a == a && ins->b == b && ins->type == type)
-            return ref;
-        ref = ir->alike[ref - IR_BASE];
-    }
-    return 0;
+    uint64_t other;
+    memcpy(&other, ir_at(ir, ref), sizeof(other));
+    return !((other ^ ins) & same);
 }
 
 ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
-    return find(ir, op, type, a, b);
+    uint64_t ins = whole(op, type, IR_NOWHERE, a, b);
+    ir_ref ref = *shared_place(ir, ins);
+    return ref && is_same(ir, ref, ins) ? ref : 0;
 }
 
 static inline ir_ref find_or_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
-    ir_ref ref = find(ir, op, type, a, b);
-    return ref ? ref : append_plain(ir, op, type, a, b);
-}
-
-/* Half of all operations are addresses and other sums with a constant: nothing to fold. */
-static inline bool is_sum(const struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
-{
-    return op == IR_ADD && type == IR_I64 && !ir_is_constant(a) && ir_is_constant(b) &&
-           ir_constant_value(ir, b);
+    uint64_t ins = whole(op, type, IR_NOWHERE, a, b);
+    ir_ref *place = shared_place(ir, ins);
+    if (!is_same(ir, *place | IR_BASE, ins) || !*place)
+        *place = push(ir, op, type, IR_NOWHERE, a, b);
+    return *place;
 }
 
 ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
     /* A PAIR has no result, yet equal ones must be one so that their users can be equal. */
-    bool shared = (ir_ops[op].flags & IR_PURE) || op == IR_PAIR;
+    unsigned flags = ir_ops[op].flags;
+    bool shared = (flags & IR_PURE) || op == IR_PAIR;
+    if (flags & IR_FAULT)
+        return append_seen(ir, op, type, a, b);
     if (!shared || unlikely(ir->no_fold))
         return ir_append(ir, op, type, a, b);
     struct fold want = {ir, op, type, a, b};
-    ir_ref ref = is_sum(ir, op, type, a, b) ? 0 : fold(&want);
+    ir_ref ref = fold(&want);
     return ref ? ref : find_or_append(ir, want.op, want.type, want.a, want.b);
+}
+
+ir_ref ir_sum(struct ir *ir, ir_ref a, int64_t addend)
+{
+    if (unlikely(ir->no_fold))
+        return ir_append(ir, IR_ADD, IR_I64, a, ir_constant(ir, addend));
+    if (ir_is_constant(a))
+        return ir_constant(ir, (int64_t)((uint64_t)ir_constant_value(ir, a) + (uint64_t)addend));
+    return addend ? find_or_append(ir, IR_ADD, IR_I64, a, ir_constant(ir, addend)) : a;
 }
 
 ir_ref ir_get(struct ir *ir, unsigned slot)
@@ -208,13 +217,10 @@ ir_ref ir_get(struct ir *ir, unsigned slot)
     return ir->value[slot] ? ir->value[slot] : push_get(ir, slot);
 }
 
-/* Takes back the slot's latest SET when nothing has seen it. */
-static void drop_unseen(struct ir *ir, unsigned slot)
+/* Takes back the slot's latest SET, which nothing has seen. */
+static void drop_set(struct ir *ir, unsigned slot)
 {
-    ir_ref ref = ir->slot[slot];
-    if (ref <= ir->seen)
-        return;
-    struct ir_ins *set = ir_at(ir, ref);
+    struct ir_ins *set = ir_at(ir, ir->slot[slot]);
     ir_ref before = set->prev;
     *set = (struct ir_ins){.op = IR_NOP, .type = IR_I64, .prev = IR_NOWHERE};
     bool first = !before || ir_at(ir, before)->op == IR_GET;
@@ -224,16 +230,15 @@ static void drop_unseen(struct ir *ir, unsigned slot)
     ir->value[slot] = first ? before : ir_at(ir, before)->b;
 }
 
-/* The value wants to be made where the slot lives. The first slot wins: it is usually the only one. */
-static void hint_value(struct ir *ir, unsigned slot, ir_ref value)
+/* The value wants to be made where the slot lives. The first slot wins: it is usually the only one. Without branches, for they
+ * would be hard to predict: nothing comes of the hint of what is no instruction, or no result of the slot's class. */
+static inline void hint_value(struct ir *ir, const struct ir_slot *home, ir_ref value)
 {
-    const struct ir_slot *home = &ir->machine->slots[slot];
-    if (ir_is_constant(value) || !home->pin)
-        return;
-    struct ir_ins *ins = ir_at(ir, value);
+    struct ir_ins *ins = ir_at(ir, value | IR_BASE);
     unsigned wanted = home->type == IR_F64 ? IR_RESULT_F : IR_RESULT_I;
-    if (!ins->hint && ins->op != IR_GET && ir_ops[ins->op].result == wanted)
-        ins->hint = home->pin & 31u;
+    bool takes =
+        !ir_is_constant(value) & !ins->hint & (ins->op != IR_GET) & (ir_ops[ins->op].result == wanted);
+    ins->hint |= (takes ? home->pin : 0u) & 31u;
 }
 
 void ir_set(struct ir *ir, unsigned slot, ir_ref value)
@@ -241,10 +246,12 @@ void ir_set(struct ir *ir, unsigned slot, ir_ref value)
     if (!ir->no_fold) {
         if (ir->value[slot] == value)
             return;
-        drop_unseen(ir, slot);
-        if (ir->value[slot] == value)
-            return;
-        hint_value(ir, slot, value);
+        if (ir->slot[slot] > ir->seen) {
+            drop_set(ir, slot);
+            if (ir->value[slot] == value)
+                return;
+        }
+        hint_value(ir, &ir->machine->slots[slot], value);
     }
     push_set(ir, (enum ir_type)ir->machine->slots[slot].type, slot, value);
 }
@@ -278,17 +285,18 @@ void ir_branch(struct ir *ir, ir_ref condition, struct ir_exit exit)
 {
     if (!ir->no_fold && ir_is_constant(condition) && !ir_constant_value(ir, condition))
         return;
-    ir_append(ir, IR_BR, IR_I64, add_exit(ir, exit), condition);
+    append_seen(ir, IR_BR, IR_I64, add_exit(ir, exit), condition);
 }
 
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target)
 {
-    ir_append(ir, IR_EXIT, IR_I64, add_exit(ir, exit), target);
+    ir_close_spans(ir);
+    append_seen(ir, IR_EXIT, IR_I64, add_exit(ir, exit), target);
 }
 
 void ir_poll(struct ir *ir, struct ir_exit exit)
 {
-    ir_append(ir, IR_POLL, IR_I64, add_exit(ir, exit), 0);
+    append_seen(ir, IR_POLL, IR_I64, add_exit(ir, exit), 0);
 }
 
 void ir_loop(struct ir *ir)

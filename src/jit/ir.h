@@ -61,7 +61,11 @@ enum {
     IR_BASE = 0x400,   /* references below are constants */
     IR_MAX_INS = 3072, /* of a unit */
     IR_MAX_EXITS = 256,
-    IR_MAX_SLOTS = 80,
+    IR_MAX_SLOTS = 84,
+    IR_MAX_SPANS = 64,
+    IR_SPAN_BYTES = 1024, /* of a span, at most: below a page */
+    IR_KNOWN = 32,
+    IR_SHARED_BITS = 7,
     IR_ROOM_INS = 64, /* what one guest instruction may take at most */
     IR_ROOM_CONSTANTS = 24,
     IR_ROOM_EXITS = 4,
@@ -88,6 +92,29 @@ struct ir_exit {
     bool far;  /* IR_EXIT_GO, IR_EXIT_CALL in paged memory: `pc` is in another page, wherever that is now */
 };
 
+/* Accesses around one address that look their page up once, in paged memory. HOST does it, right before the first of them: if the
+ * bytes [low, high) from its operand on lie in one page that may be read directly, and written to if `writes`, its value is where
+ * the operand is in the host's memory; else the unit is left, to go on at `pc`. The accesses are loads and stores at HOST's
+ * value plus a constant, and cannot fault.
+ *
+ * The first access comes for certain where HOST is, and `writes` is only so when a store does. So nothing is looked up, and no page is
+ * made one that is written to, for the sake of an access that may not come. That the others may rely on it is the front end's to know:
+ * no operation between HOST and them changes what the page is. */
+struct ir_span {
+    uint64_t pc;
+    ir_ref host;
+    int16_t low, high;
+    bool writes;
+    uint8_t accesses; /* while the unit is made: 255 are many */
+};
+
+/* While the unit is made: what its latest span is that an address is reached by, at `offset` from HOST's operand. */
+struct ir_known {
+    ir_ref value;
+    uint8_t span;
+    int32_t offset;
+};
+
 /* A piece of guest state: 8 bytes in the CPU's state, at `offset` from where the back end's state register points. */
 struct ir_slot {
     const char *name;
@@ -108,20 +135,26 @@ struct ir {
     const struct ir_machine *machine;
     uint64_t pc; /* of the unit */
     unsigned count, constant_count, exit_count;
-    bool loop;                  /* has a LOOP; `machine` may be its own then: see ir_loop() */
-    bool no_fold;               /* tests: make every instruction as it is asked for */
-    bool marked;                /* ir_mark(), and no PC says so yet */
-    uint32_t mark;              /* distance to the unit's pc */
+    bool direct;   /* accesses of paged memory are the host's: its gs segment has a base for them */
+    bool counted;  /* leaves with `reason` when it is entered for the n-th time: as struct ir_exit.count */
+    uint8_t reason;
+    bool loop;     /* has a LOOP; `machine` may be its own then: see ir_loop() */
+    bool no_fold;  /* tests: make every instruction as it is asked for */
+    bool marked;   /* ir_mark(), and no PC says so yet */
+    uint32_t mark; /* distance to the unit's pc */
+    /* From here to `exits` ir_begin() clears everything. */
     uint64_t set[2];            /* slots that have a SET, bits */
     ir_ref seen;                /* latest instruction that may fault or leave: no SET before it is dead */
-    ir_ref chain[IR_OP_COUNT];  /* latest instruction of each op */
     ir_ref slot[IR_MAX_SLOTS];  /* latest SET of each slot, 0 when there is none */
     ir_ref value[IR_MAX_SLOTS]; /* current value of each slot, 0 when not yet known */
-    struct ir_exit exits[IR_MAX_EXITS];
+    ir_ref shared[1 << IR_SHARED_BITS]; /* instructions that may be shared, by hash: the latest of each */
     uint16_t constant_hash[64];
+    struct ir_exit exits[IR_MAX_EXITS];
+    unsigned span_count;
+    struct ir_span spans[IR_MAX_SPANS];
+    struct ir_known known[IR_KNOWN]; /* by value */
     uint16_t constant_next[IR_BASE];
     int64_t constants[IR_BASE];
-    ir_ref alike[IR_MAX_INS]; /* the instruction's predecessor in its chain */
     struct ir_ins ins[IR_MAX_INS];
 };
 
@@ -151,7 +184,10 @@ ir_ref ir_constant(struct ir *ir, int64_t value);
 /* Makes an instruction, folds or finds it. Operands are references, slots, exits or numbers as ops.def says. */
 ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
-/* An equal instruction, or 0. It is newer than its operands; few candidates are looked at, which finds nearly all. */
+/* The same for an ADD of a constant: half of all operations are addresses and other such sums. */
+ir_ref ir_sum(struct ir *ir, ir_ref a, int64_t addend);
+
+/* An equal instruction, or 0. One candidate is looked at, which finds nearly all. */
 ir_ref ir_find(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b);
 
 /* Appends the instruction as it is. */
@@ -178,6 +214,27 @@ void ir_poll(struct ir *ir, struct ir_exit exit);
 void ir_loop(struct ir *ir);
 void ir_leave(struct ir *ir, struct ir_exit exit, ir_ref target);
 
+/* Spans (span.c). The address for the load or store of `size` bytes at base + offset that is made next: of an earlier span, of
+ * a new one that is refused by going on at `pc`, or the guest's own. */
+ir_ref ir_reach(struct ir *ir, ir_ref base, int64_t offset, unsigned size, bool writes, uint64_t pc);
+
+/* Accesses that are made later look their pages up anew. */
+void ir_end_spans(struct ir *ir);
+
+/* Spans of one access become that access. ir_leave() does it. */
+void ir_close_spans(struct ir *ir);
+
+/* Is it HOST's value, or that plus a constant? */
+static inline bool ir_is_host_address(const struct ir *ir, ir_ref ref)
+{
+    if (ir_is_constant(ref))
+        return false;
+    const struct ir_ins *ins = &ir->ins[ref - IR_BASE];
+    if (ins->op == IR_ADD && ir_is_constant(ins->b) && !ir_is_constant(ins->a))
+        ins = &ir->ins[ins->a - IR_BASE];
+    return ins->op == IR_HOST;
+}
+
 /* The value of a foldable integer operation on constants; false when it has none (is not foldable). `b` of SELECT:
  * use the two values. */
 bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t *result);
@@ -188,7 +245,8 @@ bool ir_evaluate(enum ir_op op, enum ir_type type, int64_t a, int64_t b, int64_t
 /* The meaning of CANON. */
 uint64_t ir_canonical(enum ir_type type, uint64_t bits);
 
-/* Bytes that a load, store or atomic accesses. */
+/* Bytes that a load, store, atomic or ZERO accesses. */
+#define IR_ZERO_BYTES 64
 unsigned ir_access_size(enum ir_op op, enum ir_type type);
 
 /* What a load of an integer makes of the bytes that it has found. */

@@ -34,7 +34,7 @@ struct jit_far {
     uint64_t bias;
     uint64_t unused;
 };
-#define JIT_FAR_BITS   11
+#define JIT_FAR_BITS   12
 #define JIT_FAR_COUNT  (1u << JIT_FAR_BITS)
 
 #define JIT_JUMP_BITS  12
@@ -74,11 +74,13 @@ struct jit_page {
 /* An access that the table does not serve. */
 struct jit_access {
     uint64_t address;
-    uint64_t
-        value; /* of a store; loads leave theirs here, atomics the host address where they will do the operation */
+    /* Of a store; loads leave theirs here, atomics the host address where they will do the operation. IR_HOST: the number of bytes,
+     * which do not cross a page; becomes the page's addend, or JIT_PAGE_NONE where each access has to be looked up. */
+    uint64_t value;
     uint8_t op;   /* enum ir_op */
     uint8_t type; /* enum ir_type */
-    uint8_t unused[6];
+    bool write;   /* IR_HOST */
+    uint8_t unused[5];
 };
 
 /* Does what struct jit_state.access says. `at` is where in the unit: false leaves the code with JIT_FAULT, for which the

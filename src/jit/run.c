@@ -87,6 +87,25 @@ static void store(struct run *r, const struct ir_ins *ins, unsigned size, uint64
         fault(r, address);
 }
 
+/* Host addresses are guest addresses here. */
+static uint64_t host_address(struct run *r, const struct ir_ins *ins)
+{
+    const struct ir_span *s = &r->ir->spans[ins->a];
+    uint64_t address = value_of(r, ins->b);
+    if (r->world->reach && !r->world->reach(r->world->context, address + (uint64_t)(int64_t)s->low,
+                                            (unsigned)(s->high - s->low), s->writes))
+        end(r, IR_LEFT, s->pc);
+    return address;
+}
+
+static void zero(struct run *r, const struct ir_ins *ins)
+{
+    uint64_t address = value_of(r, ins->a);
+    for (unsigned i = 0; i < IR_ZERO_BYTES && !r->ended; i += 8)
+        if (!r->world->store(r->world->context, address + i, 8, 0))
+            fault(r, address + i);
+}
+
 static uint64_t new_value(unsigned op, int64_t old, int64_t operand)
 {
     switch (op) {
@@ -400,6 +419,8 @@ static uint64_t step(struct run *r, const struct ir_ins *ins)
     case IR_ST32: store(r, ins, 4, value_of(r, ins->b)); return 0;
     case IR_ST64: store(r, ins, 8, value_of(r, ins->b)); return 0;
     case IR_STF: store(r, ins, ins->type == IR_F32 ? 4 : 8, value_of(r, ins->b)); return 0;
+    case IR_HOST: return host_address(r, ins);
+    case IR_ZERO: zero(r, ins); return 0;
     case IR_CALL:
     case IR_CALLF: return call(r, ins);
     default: break;

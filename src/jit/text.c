@@ -97,6 +97,14 @@ static bool has_exit(const struct ir_ins *ins)
     return ins->op == IR_BR || ins->op == IR_EXIT || ins->op == IR_POLL;
 }
 
+static void print_span(const struct ir *ir, struct buf *out, const struct ir_ins *ins)
+{
+    const struct ir_span *s = &ir->spans[ins->a];
+    buf_printf(out, " ");
+    print_ref(ir, out, ins->b);
+    buf_printf(out, ", %d, %d%s -> 0x%" PRIx64, s->low, s->high, s->writes ? " write" : "", s->pc);
+}
+
 static void print_operands(const struct ir *ir, struct buf *out, const struct ir_ins *ins)
 {
     const struct ir_op_info *info = &ir_ops[ins->op];
@@ -108,7 +116,9 @@ static void print_operands(const struct ir *ir, struct buf *out, const struct ir
         print_exit(ir, out, &ir->exits[ins->a]);
         return;
     }
-    if (info->a == IR_KIND_0)
+    if (ins->op == IR_HOST)
+        print_span(ir, out, ins);
+    if (info->a == IR_KIND_0 || ins->op == IR_HOST)
         return;
     buf_printf(out, " ");
     print_operand(ir, out, info->a, ins->a);
@@ -315,6 +325,42 @@ static ir_ref parse_exit(struct parser *p)
     return (ir_ref)p->ir->exit_count++;
 }
 
+static void expect_sign(struct parser *p, const char *sign)
+{
+    if (!accept_sign(p, sign))
+        wrong(p, "a sign is missing");
+}
+
+static int16_t parse_offset(struct parser *p)
+{
+    const char *start = p->at;
+    int64_t value = parse_number(p);
+    if (value == (int16_t)value)
+        return (int16_t)value;
+    p->at = start;
+    wrong(p, "the offset is too large");
+    return 0;
+}
+
+static void parse_span(struct parser *p, struct ir_ins *ins)
+{
+    struct ir_span s = {.host = (ir_ref)(IR_BASE + p->number)};
+    ins->b = parse_ref(p);
+    expect_sign(p, ",");
+    s.low = parse_offset(p);
+    expect_sign(p, ",");
+    s.high = parse_offset(p);
+    s.writes = accept(p, "write");
+    expect_sign(p, "->");
+    s.pc = (uint64_t)parse_number(p);
+    if (p->ir->span_count == IR_MAX_SPANS) {
+        wrong(p, "too many spans");
+        return;
+    }
+    p->ir->spans[p->ir->span_count] = s;
+    ins->a = (ir_ref)p->ir->span_count++;
+}
+
 static void parse_operands(struct parser *p, struct ir_ins *ins)
 {
     const struct ir_op_info *info = &ir_ops[ins->op];
@@ -333,7 +379,9 @@ static void parse_operands(struct parser *p, struct ir_ins *ins)
             wrong(p, "too far from the unit's pc");
         return;
     }
-    if (info->a == IR_KIND_0)
+    if (ins->op == IR_HOST)
+        parse_span(p, ins);
+    if (info->a == IR_KIND_0 || ins->op == IR_HOST)
         return;
     ins->a = parse_operand(p, info->a);
     if (info->b == IR_KIND_0)

@@ -57,6 +57,20 @@ static const char *check_constant(const struct verifier *v, ir_ref ref, enum nee
     return need == NEED_F ? "a floating-point operand is a constant" : NULL;
 }
 
+static bool is_access(const struct ir_ins *ins)
+{
+    return ins->op >= IR_LDS8 && ins->op <= IR_STF;
+}
+
+/* Where the host's memory is, is nobody's business but its accesses'. */
+static bool may_use_host_address(const struct verifier *v, ir_ref ref)
+{
+    const struct ir_ins *ins = v->ins;
+    if (is_access(ins))
+        return ref == ins->a && (ref != ins->b || ir_ops[ins->op].b != IR_KIND_R);
+    return ins->op == IR_ADD && ins->type == IR_I64 && ir_is_constant(ins->b);
+}
+
 static const char *check_value(const struct verifier *v, ir_ref ref, enum need need)
 {
     if (ir_is_constant(ref))
@@ -70,6 +84,8 @@ static const char *check_value(const struct verifier *v, ir_ref ref, enum need n
         ins->op == IR_GET && is_float(ins->type) ? (unsigned)IR_RESULT_F : ir_ops[ins->op].result;
     if (result == IR_RESULT_N)
         return "an operand has no value";
+    if (ir_is_host_address(v->ir, ref) && !may_use_host_address(v, ref))
+        return "a host's address is used as a value";
     if ((result == IR_RESULT_F) != (need == NEED_F))
         return "an operand is of the wrong class";
     return need == NEED_WHOLE && is_half(ins) ? "an operand's upper half is undefined" : NULL;
@@ -277,6 +293,36 @@ static const char *check_exit(struct verifier *v)
     return v->ins->op == IR_POLL ? check_poll(v, exit) : NULL;
 }
 
+/* Spans */
+
+/* HOST is the only one of its span. */
+static const char *check_host(const struct verifier *v)
+{
+    unsigned number = v->ins->a;
+    if (number >= v->ir->span_count || v->ir->spans[number].host != v->ref)
+        return "the span is not HOST's";
+    const struct ir_span *s = &v->ir->spans[number];
+    return s->low < s->high && s->high - s->low <= IR_SPAN_BYTES ? NULL : "the span is empty or too large";
+}
+
+static const char *check_access(const struct verifier *v)
+{
+    const struct ir_ins *address, *host;
+    if (!ir_is_host_address(v->ir, v->ins->a))
+        return NULL;
+    address = host = instruction(v, v->ins->a);
+    int64_t offset = 0;
+    if (address->op == IR_ADD) {
+        host = instruction(v, address->a);
+        offset = ir_constant_value(v->ir, address->b);
+    }
+    const struct ir_span *s = &v->ir->spans[host->a];
+    unsigned size = ir_access_size((enum ir_op)v->ins->op, (enum ir_type)v->ins->type);
+    if (offset < s->low || offset > s->high - (int)size)
+        return "the access is beyond its span";
+    return v->ins->op >= IR_ST8 && !s->writes ? "the span is not for stores" : NULL;
+}
+
 /* In a loop the values of slots in memory are asked for anew. */
 static const char *check_loop(struct verifier *v)
 {
@@ -311,7 +357,11 @@ static const char *check_ins(struct verifier *v)
     default: break;
     }
     const char *what = check_type(v->ins);
-    return what ? what : check_operands(v);
+    if (!what)
+        what = check_operands(v);
+    if (!what && v->ins->op == IR_HOST)
+        what = check_host(v);
+    return what || !is_access(v->ins) ? what : check_access(v);
 }
 
 int ir_verify(const struct ir *ir, struct guise_error *err)

@@ -174,11 +174,14 @@ static void put(struct way *w, ir_ref value, int32_t offset)
 void jit_way_home(struct jit_assembler *as, ir_ref target, unsigned target_reg, struct jit_steps *steps)
 {
     struct way w;
+    uint64_t missing = as->away & ~as->claimed_slots;
+    steps->count = 0;
+    if (!missing && !target)
+        return;
     way_begin(&w, as, steps);
-    for (uint64_t set = as->away; set; set &= set - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(set), pin = as->slot_pin[slot];
-        if (!(as->claimed & JIT_REG(pin)))
-            bring(&w, as->value[slot], pin);
+    for (uint64_t set = missing; set; set &= set - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(set);
+        bring(&w, as->value[slot], as->slot_pin[slot]);
     }
     if (target)
         bring(&w, target, target_reg);

@@ -17,7 +17,7 @@ struct sys_config board_hart_config(const struct board_config *config)
         .misa = MISA_MXL_64 | MISA_LETTER('S') | MISA_LETTER('U'),
         .features = SYS_SSTC | SYS_SSCOFPMF | SYS_SVADU | SYS_SVPBMT | SYS_SVNAPOT | SYS_ZKR | SYS_ZICBOM |
                     SYS_ZICBOZ,
-        .satp_mode = SATP_SV57,
+        .satp_mode = config->satp_mode ? config->satp_mode : SATP_SV39,
     };
     if (!config->firmware)
         hart.features |= SYS_SMSTATEEN;

@@ -48,6 +48,7 @@ struct board_config {
     uint64_t memory;     /* bytes, a multiple of GMEM_PAGE */
     unsigned harts;      /* 1 to LAYOUT_MAX_HARTS */
     uint64_t extensions; /* bit set of enum rv_ext that user code has */
+    uint8_t satp_mode;   /* SATP_SV39 to SATP_SV57: the largest that the harts have; 0: SATP_SV39 */
     bool firmware;       /* harts have no M-mode */
     const struct engine_options *engine;
     enum board_transport transport;

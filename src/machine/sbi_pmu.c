@@ -37,7 +37,7 @@ static uint64_t csr(struct machine_hart *h, unsigned number, enum sys_csr_op op,
 {
     struct hart_sys *sys = &h->hart->sys;
     uint64_t old = 0;
-    uint8_t mode = sys->mode;
+    uint64_t mode = sys->mode;
     sys->mode = PRIV_M;
     sys_csr(sys, number, op, operand, &old);
     sys->mode = mode;

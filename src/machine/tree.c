@@ -196,13 +196,14 @@ static void isa(struct tree *t)
 
 static void hart(struct tree *t, unsigned index)
 {
+    static const char *const mmu_types[] = {"riscv,sv39", "riscv,sv48", "riscv,sv57"};
     begin(t, "cpu@%x", index);
     text(t, "device_type", "cpu");
     cell(t, "reg", index);
     text(t, "status", "okay");
     text(t, "compatible", "riscv");
     isa(t);
-    text(t, "mmu-type", "riscv,sv57");
+    text(t, "mmu-type", mmu_types[board_hart_config(t->config).satp_mode - SATP_SV39]);
     cell(t, "riscv,cbom-block-size", CBO_BLOCK);
     cell(t, "riscv,cboz-block-size", CBO_BLOCK);
     cell(t, "riscv,cbop-block-size", CBO_BLOCK);

@@ -127,7 +127,8 @@ static void list_exits(const struct stats *s, struct rows *rows)
         [ENGINE_EXIT_COLD] = {"cold code left", "exits_cold"},
     };
     for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
-        add(rows, names[i].text, names[i].key, s->exits[i]);
+        if (names[i].text)
+            add(rows, names[i].text, names[i].key, s->exits[i]);
 }
 
 static void list_translator(const struct stats *s, struct rows *rows)

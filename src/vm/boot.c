@@ -307,6 +307,7 @@ static void configure(struct boot *b)
     board->memory = vm->memory_bytes;
     board->harts = vm->harts;
     board->extensions = vm->extensions;
+    board->satp_mode = vm->satp_mode;
     board->engine = &vm->engine_parsed;
     board->transport = vm->virtio && strcmp(vm->virtio, "mmio") == 0 ? BOARD_MMIO : BOARD_PCI;
     board->interrupts = interrupts_of(vm);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "cpu/riscv/sys_bits.h"
 #include "vm/cpu.h"
 
 #include <fcntl.h>
@@ -148,6 +149,22 @@ static int check_interrupts(struct guise_vm *vm, const char *value)
                : GUISE_E_CONFIG;
 }
 
+/* SATP_SV39 and so on, or 0. */
+static uint8_t parse_mmu(const char *text)
+{
+    static const char *const names[] = {"sv39", "sv48", "sv57"};
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(text, names[i]) == 0)
+            return (uint8_t)(SATP_SV39 + i);
+    return 0;
+}
+
+static int check_mmu(struct guise_vm *vm, const char *value)
+{
+    vm->satp_mode = parse_mmu(value);
+    return vm->satp_mode ? 0 : GUISE_E_CONFIG;
+}
+
 static int check_descriptor(struct guise_vm *vm, const char *value)
 {
     (void)vm;
@@ -221,6 +238,7 @@ static const struct property machine_properties[] = {
     {"console", TEXT(console), check_serial, "stdio, file:FILE, pty or none"},
     {"virtio", TEXT(virtio), check_virtio, "pci or mmio"},
     {"interrupts", TEXT(interrupts), check_interrupts, "plic, aplic or imsic"},
+    {"mmu", TEXT(mmu), check_mmu, "sv39, sv48 or sv57"},
     {"reboot", TEXT(reboot), check_on, "on or off"},
     {"temporary", TEXT(temporary), check_on, "on or off"},
     {"timeout", TEXT(timeout), check_timeout, "a number of seconds"},

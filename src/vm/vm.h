@@ -23,9 +23,10 @@ struct guise_vm {
 
     /* GUISE_MACHINE */
     char *image, *kernel, *initrd, *append, *bios, *memory, *cpus, *net, *serial, *console, *virtio,
-        *interrupts, *reboot, *temporary, *timeout, *dump_dtb;
+        *interrupts, *reboot, *mmu, *temporary, *timeout, *dump_dtb;
     struct list disks;
     uint64_t memory_bytes;
+    uint8_t satp_mode; /* 0: default */
     unsigned harts, timeout_seconds; /* 0: no time-out */
 };
 

@@ -231,21 +231,37 @@ static void keep_float(struct builder *b, bool single, ir_ref ref)
     keep(b, single ? SINGLE : DOUBLE, single ? emit(b, IR_BOX, IR_F32, ref, 0) : ref);
 }
 
-static void memory(struct builder *b)
+/* An address of one span with others, perhaps: near the latest, which may move on by a constant. */
+static ir_ref near_address(struct builder *b, enum ir_op op, enum ir_type type, unsigned step)
+{
+    static const int offsets[] = {0, 8, 16, 24, 7, -8, -3, 40, 248, -512};
+    ir_ref base = address(b);
+    if (!chance(b, 4))
+        base = b->address = emit(b, IR_ADD, IR_I64, base, ir_constant(b->ir, offsets[chance(b, 4)]));
+    return ir_reach(b->ir, base, offsets[chance(b, ARRAY_SIZE(offsets))], ir_access_size(op, type),
+                    op >= IR_ST8, b->ir->pc + 4 * step + 1);
+}
+
+static void memory(struct builder *b, unsigned step)
 {
     enum ir_op op = (enum ir_op)(IR_LDS8 + chance(b, IR_ACAS - IR_LDS8 + 1));
-    ir_ref at = address(b);
-    bool narrow = chance(b, 2);
+    bool narrow = chance(b, 2), fp = op == IR_LDF || op == IR_STF, single = b->pools[SINGLE].count;
+    if (op == IR_HOST)
+        return;
+    enum ir_type type = fp ? narrow && (op == IR_LDF || single) ? IR_F32 : IR_F64 : IR_I64;
+    ir_ref at = b->options->spans && op <= IR_STF ? near_address(b, op, type, step) : address(b);
     if (op <= IR_LD64)
         keep(b, WHOLE, emit(b, op, IR_I64, at, 0));
     else if (op == IR_LDF)
         keep_float(b, narrow, emit(b, op, narrow ? IR_F32 : IR_F64, at, 0));
     else if (op <= IR_ST64)
         emit(b, op, IR_I64, at, op == IR_ST64 ? whole(b) : half(b));
-    else if (op == IR_STF && narrow && b->pools[SINGLE].count)
+    else if (op == IR_STF && type == IR_F32)
         emit(b, op, IR_F32, at, choose(b, SINGLE));
     else if (op == IR_STF)
         emit(b, op, IR_F64, at, choose(b, DOUBLE));
+    else if (op == IR_ZERO)
+        emit(b, op, IR_I64, emit(b, IR_AND, IR_I64, at, ir_constant(b->ir, -IR_ZERO_BYTES)), 0);
     else if (op == IR_FENCE)
         emit(b, op, IR_I64, 0, 0);
     else if (op == IR_ACAS)
@@ -370,7 +386,7 @@ static void take_step(struct builder *b, unsigned step)
     else if (sort < 25)
         get(b);
     else if (sort < 28 && o->memory)
-        memory(b);
+        memory(b, step);
     else if (sort < 30 && o->floating)
         floating(b);
     else if (sort < 31 && o->calls)
@@ -436,6 +452,12 @@ void unit_rebuild(const struct ir *from, struct ir *to)
         case IR_SET: ir_set(to, a, b); break;
         case IR_PC: ir_mark(to, ir_pc_of(from, (ir_ref)(IR_BASE + i))); break;
         case IR_LOOP: ir_loop(to); break;
+        case IR_HOST:
+            map[i] = ir_append(to, IR_HOST, IR_I64, a, b);
+            to->spans[a] = from->spans[a];
+            to->spans[a].host = map[i];
+            to->span_count = a + 1u;
+            break;
         case IR_POLL: ir_poll(to, from->exits[a]); break;
         case IR_BR: ir_branch(to, b, from->exits[a]); break;
         case IR_EXIT: ir_leave(to, from->exits[a], b); break;

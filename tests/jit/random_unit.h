@@ -16,6 +16,7 @@ struct random_unit {
     uint64_t window; /* address of the memory that accesses are in: window_size bytes, a power of two */
     unsigned window_size;
     bool faults; /* some accesses are just behind the window */
+    bool spans;  /* of paged memory */
     bool loop;   /* as often as the machine's last slot, an integer, says; nothing else touches that */
 };
 

@@ -121,6 +121,13 @@ static void know_page(struct bench *b, uint64_t address, bool writable)
         (struct jit_page){tag, writable ? tag : JIT_PAGE_NONE, 0, (uint64_t)b->window - b->guest_window};
 }
 
+/* As far as the window's page goes. */
+static bool reaches(const struct bench *b, uint64_t address, unsigned size)
+{
+    uint64_t offset = address - b->guest_window;
+    return offset < WINDOW && offset % PAGE + size <= PAGE;
+}
+
 /* A jit_helper. The registers it finds are not those of the unit any more when it comes back. */
 static bool help(void *state_register, const void *at)
 {
@@ -129,7 +136,12 @@ static bool help(void *state_register, const void *at)
     uint64_t offset = a->address - b->guest_window, value = 0;
     unsigned size = ir_access_size(a->op, a->type);
     b->helped++;
-    if (offset >= WINDOW) {
+    if (a->op == IR_HOST) {
+        a->value = reaches(b, a->address, (unsigned)a->value) ? (uint64_t)b->window - b->guest_window
+                                                              : JIT_PAGE_NONE;
+        return true;
+    }
+    if (offset > WINDOW - size) {
         memcpy(fault.integer, b->cpu->state.saved, sizeof(fault.integer));
         memcpy(fault.fp, b->cpu->state.saved + ARRAY_SIZE(fault.integer), sizeof(fault.fp));
         fault.pc = at;
@@ -138,6 +150,8 @@ static bool help(void *state_register, const void *at)
     }
     if (a->op >= IR_ST8 && a->op <= IR_STF) {
         memcpy(b->window + offset, &a->value, size);
+    } else if (a->op == IR_ZERO) {
+        memset(b->window + offset, 0, size);
     } else if (a->op >= IR_AXCHG) {
         a->value = (uint64_t)(b->window + offset);
     } else {
@@ -217,7 +231,7 @@ static bool world_load(void *context, uint64_t address, unsigned size, uint64_t 
 {
     const struct bench *b = context;
     uint64_t offset = address - b->guest_window;
-    if (offset >= WINDOW)
+    if (offset > WINDOW - size)
         return false;
     memcpy(value, b->window + offset, size);
     return true;
@@ -227,10 +241,16 @@ static bool world_store(void *context, uint64_t address, unsigned size, uint64_t
 {
     const struct bench *b = context;
     uint64_t offset = address - b->guest_window;
-    if (offset >= WINDOW)
+    if (offset > WINDOW - size)
         return false;
     memcpy(b->window + offset, &value, size);
     return true;
+}
+
+static bool world_reach(void *context, uint64_t address, unsigned size, bool write)
+{
+    (void)write;
+    return reaches(context, address, size);
 }
 
 static void show(const struct bench *b, uint64_t seed, const struct jit_result *r)
@@ -267,7 +287,7 @@ static uint64_t *slot_of(const struct bench *b, uint64_t *slots, unsigned number
 static void expect(struct bench *b, const uint64_t *slots, struct outcome *o)
 {
     uint64_t numbered[IR_MAX_SLOTS];
-    const struct ir_world world = {world_load, world_store, b, unit_calls, 0x5a5a5a5a, b->stop};
+    const struct ir_world world = {world_load, world_store, b, unit_calls, 0x5a5a5a5a, b->stop, world_reach};
     memcpy(o->slots, slots, sizeof(o->slots));
     fpu_enter(FPU_NEAREST);
     for (unsigned i = 0; i < b->copy->machine->slot_count; i++)
@@ -282,6 +302,8 @@ static void expect(struct bench *b, const uint64_t *slots, struct outcome *o)
     const struct ir_exit *exit = &b->copy->exits[e.exit];
     if (e.kind == IR_FAULTED)
         o->reason = JIT_FAULT;
+    else if (ir_at(b->copy, e.at)->op == IR_HOST)
+        o->reason = JIT_LINK;
     else if (exit->kind == IR_EXIT_STOP)
         o->reason = JIT_STOP + exit->reason;
     else if (ir_at(b->copy, e.at)->op == IR_POLL)
@@ -427,7 +449,8 @@ static void try_units(const struct ir_machine *machine, struct jit_modes modes, 
         options.length = 4 + (unsigned)(i % 60);
         know_some(&b, i);
         try_unit(&b, (i + 1) * 0x9e3779b97f4a7c15u | 1, options);
-        try_loop(&b, (i + 1) * 0xbf58476d1ce4e5b9u | 1, options);
+        if (!options.spans)
+            try_loop(&b, (i + 1) * 0xbf58476d1ce4e5b9u | 1, options);
     }
     bench_release(&b);
 }
@@ -450,6 +473,10 @@ static const struct ir_machine wide_machine = {wide_slots, WIDE_SLOTS, WIDE_PINS
         try_units(&unit_machine, modes, all, count, false);               \
         try_units(&wide_machine, modes, integers, count, false);          \
         try_units(&wide_machine, modes, all, count, false);               \
+        struct random_unit spans = all;                                   \
+        spans.spans = true;                                               \
+        try_units(&unit_machine, modes, spans, count, true);              \
+        try_units(&wide_machine, modes, spans, count, true);              \
         try_units(&unit_machine, modes, all, count, true);                \
         try_units(&wide_machine, modes, all, count, true);                \
     }

@@ -340,7 +340,7 @@ struct outcome {
 
 static void execute(const struct ir *ir, uint64_t seed, uint32_t upper, struct outcome *out)
 {
-    struct ir_world world = {load, store, out->memory, unit_calls, upper, false};
+    struct ir_world world = {load, store, out->memory, unit_calls, upper, false, NULL};
     for (unsigned i = 0; i < UNIT_SLOTS; i++)
         out->slots[i] = unit_machine.slots[i].type == IR_F64 ? random_float(&seed) : random_value(&seed);
     for (unsigned i = 0; i < ARRAY_SIZE(out->memory); i++)

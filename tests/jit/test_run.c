@@ -235,7 +235,7 @@ static void test_atomics(void **state)
         ir_set(ir, A2, cases[i].type == IR_I32 ? ir_emit(ir, IR_ZEXT32, IR_I64, old, 0) : old);
         ir_leave(ir, (struct ir_exit){.kind = IR_EXIT_INDIRECT}, ir_get(ir, A1));
         uint64_t memory = cases[i].memory, slots[UNIT_SLOTS] = {8, cases[i].operand};
-        struct ir_world world = {load, store, &memory, NULL, 0xdeadbeef, false};
+        struct ir_world world = {load, store, &memory, NULL, 0xdeadbeef, false, NULL};
         struct ir_ending end = ir_run(ir, &world, slots);
         assert_int_equal(end.kind, IR_LEFT);
         assert_int_equal(end.pc, cases[i].operand);
@@ -263,7 +263,7 @@ static void test_endings(void **state)
     assert_int_equal(ir_parse(ir, &unit_machine, text, NULL), 0);
     assert_int_equal(ir_verify(ir, NULL), 0);
     uint64_t memory = 3;
-    struct ir_world world = {load, store, &memory, NULL, 0, false};
+    struct ir_world world = {load, store, &memory, NULL, 0, false, NULL};
 
     uint64_t stops[UNIT_SLOTS] = {8, 1};
     struct ir_ending end = ir_run(ir, &world, stops);

@@ -185,7 +185,7 @@ static uint64_t *slot_home(struct hart *hart, unsigned slot)
 static struct ir_ending run_ir(struct fixture *f)
 {
     struct hart *hart = &f->lifted.hart;
-    const struct ir_world world = {world_load, world_store, &f->lifted, lift_calls, 0xdeadbeef, false};
+    const struct ir_world world = {world_load, world_store, &f->lifted, lift_calls, 0xdeadbeef, false, NULL};
     uint64_t slots[IR_MAX_SLOTS];
     for (unsigned i = 0; i < lift_machine.slot_count; i++)
         slots[i] = *slot_home(hart, i);

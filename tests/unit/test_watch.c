@@ -202,6 +202,31 @@ static void a_quiet_page_is_watched_again(void **state)
     assert_int_equal(c->content[1], NO_CODE);
 }
 
+static uint64_t none_settled(void *context)
+{
+    (void)context;
+    return UINT64_MAX;
+}
+
+/* Where protect() refuses for a while, a store may be heard of meanwhile; unprotect() is done for it, and nobody will tell that the
+ * page can be watched. */
+static void a_page_that_waits_is_tried_again_after_a_store(void **state)
+{
+    static const struct code_ops ops = {
+        .executable = executable, .protect = protect, .unprotect = unprotect, .settled = none_settled};
+    struct code *c = *state;
+    unsigned fences = 0;
+    watch_init(&c->watch, &ops, c, c);
+    c->shared[1] = true;
+    assert_false(make(c, 1));
+    assert_int_equal(fence(c), 1);
+    assert_true(watch_fault(&c->watch, PAGE));
+    c->shared[1] = false;
+    while (fence(c) && fences < 100)
+        fences++;
+    assert_true(c->protected[1] && fences < 100);
+}
+
 static void code_is_refreshed_where_a_page_is_open(void **state)
 {
     struct code *c = *state;
@@ -303,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_flush_without_a_range_announces_what_was_written, setup, teardown),
         cmocka_unit_test_setup_teardown(an_announced_page_can_be_one_without_code, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quiet_page_is_watched_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_page_that_waits_is_tried_again_after_a_store, setup, teardown),
         cmocka_unit_test_setup_teardown(code_is_refreshed_where_a_page_is_open, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_watched_is_compared, setup, teardown),
         cmocka_unit_test_setup_teardown(very_many_of_those_are_compared_at_once, setup, teardown),

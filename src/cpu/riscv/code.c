@@ -8,6 +8,7 @@
 #include "cpu/riscv/watch.h"
 #include "host/barrier.h"
 #include "host/copy.h"
+#include "host/segment.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -113,8 +114,8 @@ int code_set_engine(struct code *code, const struct engine_options *options, str
         if (!code->alone)
             return error_set(err, GUISE_E_NOMEM, "no memory for a lock");
     }
-    if (code->ops->host)
-        code->engine.hot = 0; /* loops are not lifted for them yet */
+    if (code->ops->host && !host_has_gs())
+        code->engine.hot = 0; /* code cannot be direct */
     code->draft.counted = true;
     code->draft.threshold = (int32_t)code->engine.threshold;
     return translator_new(&code->translator, &code->engine, code->ops, code->context, code->mem_base,
@@ -408,6 +409,8 @@ static void kill_unit(struct code *code, struct unit *u)
 {
     if (u->translation)
         translator_kill(code->translator, u->translation);
+    if (u->apart)
+        translator_kill(code->translator, u->apart);
     unit_table_remove(code->table, u);
     bury(code, u);
     code->stats.killed++;
@@ -555,13 +558,21 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     }
     if (t)
         *entry_word(code, u->pc) |= entry_bit(u->pc);
-    if (t || kind == TRANSLATION_LOOP)
+    if (t || kind == TRANSLATION_LOOP || kind == TRANSLATION_APART)
         return t;
     if (failure == TRANSLATOR_INTERPRET)
         isolate(code, u);
     else
         recount(code, u);
     return NULL;
+}
+
+/* Makes the translation anew, of the same instructions. With the lock held. */
+static void replace(struct code *code, struct unit *u, enum translation_kind kind)
+{
+    unsigned insns = u->translation->insns;
+    translator_kill(code->translator, u->translation);
+    translate(code, u, kind, insns);
 }
 
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
@@ -580,6 +591,23 @@ static struct unit *find_warm(struct code *code, uint64_t pc)
     bool warm = u && u->translation && u->translation->kind != TRANSLATION_PLAIN &&
                 translator_is_ready(code->translator);
     return warm ? u : NULL;
+}
+
+void code_make_direct(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_warm(code, pc);
+    if (u && u->translation->kind == TRANSLATION_COUNTING)
+        replace(code, u, TRANSLATION_DIRECT);
+    pthread_mutex_unlock(&code->lock);
+}
+
+void code_make_paged(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    for (struct translation *t; (t = translator_find_direct(code->translator, pc));)
+        replace(code, t->cold, TRANSLATION_PLAIN);
+    pthread_mutex_unlock(&code->lock);
 }
 
 /* ---- Loops that were made on request ---- */
@@ -645,7 +673,13 @@ static bool take_made(struct code *code)
 
 /* ---- */
 
-const struct translation *code_translation(struct code *code, uint64_t pc)
+/* Of code that may become hot. With hot:1 a computer's is at once. */
+static enum translation_kind first_kind(const struct code *code)
+{
+    return code->ops->host && code->engine.hot == 1 ? TRANSLATION_DIRECT : TRANSLATION_COUNTING;
+}
+
+const struct translation *code_translation(struct code *code, uint64_t pc, bool counts)
 {
     pthread_mutex_lock(&code->lock);
     take_made(code);
@@ -655,7 +689,7 @@ const struct translation *code_translation(struct code *code, uint64_t pc)
         translator_kill(code->translator, t);
         t = NULL;
     } else if (u && u->counted && !t) {
-        t = translate(code, u, TRANSLATION_COUNTING, 0);
+        t = translate(code, u, counts ? first_kind(code) : TRANSLATION_PLAIN, 0);
     }
     pthread_mutex_unlock(&code->lock);
     return t;
@@ -666,6 +700,8 @@ static enum code_heat heat_of(const struct translation *t)
     switch ((enum translation_kind)t->kind) {
     case TRANSLATION_LOOP: return CODE_IS_LOOP;
     case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
+    case TRANSLATION_APART:
+    case TRANSLATION_DIRECT:
     case TRANSLATION_PLAIN: break;
     }
     return CODE_IS_OTHER;
@@ -715,7 +751,7 @@ void code_cool(struct code *code, uint64_t pc)
     pthread_mutex_unlock(&code->lock);
 }
 
-const void *code_translate(struct code *code, const struct unit *unit)
+const void *code_translate(struct code *code, const struct unit *unit, bool counts)
 {
     const void *entry = code_entry(code, unit);
     if (entry)
@@ -724,7 +760,7 @@ const void *code_translate(struct code *code, const struct unit *unit)
      * time to lift it. */
     __builtin_prefetch(host_address(code, unit->pc));
     __builtin_prefetch(entry_word(code, unit->pc), 1);
-    const struct translation *t = code_translation(code, unit->pc);
+    const struct translation *t = code_translation(code, unit->pc, counts);
     return t ? t->unit.entry : NULL;
 }
 
@@ -734,6 +770,20 @@ void code_tie(struct code *code, uint64_t link, const struct unit *unit)
     if (unit->translation)
         translator_tie(code->translator, link, unit->translation);
     pthread_mutex_unlock(&code->lock);
+}
+
+const void *code_apart(struct code *code, uint64_t link, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_or_build(code, pc);
+    struct translation *t = u ? u->apart : NULL;
+    if (u && !t)
+        t = translate(code, u, TRANSLATION_APART, 0);
+    if (t && !code->engine.modes.no_chain)
+        translator_tie(code->translator, link, t);
+    const void *entry = t ? t->unit.entry : NULL;
+    pthread_mutex_unlock(&code->lock);
+    return entry;
 }
 
 bool code_isolate(struct code *code, uint64_t pc)

@@ -54,6 +54,7 @@ enum engine_exit {
     ENGINE_EXIT_ILLEGAL,
     ENGINE_EXIT_FETCH,
     ENGINE_EXIT_INTERPRET, /* an instruction that only the interpreter has */
+    ENGINE_EXIT_OUTSIDE,   /* an address that is not in the window of direct code */
     ENGINE_EXIT_HOT,       /* a way back has been gone often */
     ENGINE_EXIT_COLD,      /* the other way round: the interpreter came to code that is not cold */
     ENGINE_EXIT_COUNT
@@ -85,6 +86,7 @@ struct hart {
     struct tlb_entry *tlb;
     uint64_t context;
     uint64_t bias;
+    uint64_t window, window_limit; /* hva of gva 0 of the context's window, and its size; both 0: it has none */
     struct code *code;        /* borrows: predecoded code of this address space */
     struct jump_entry *jumps; /* owned: where indirect jumps went */
     uint64_t jumps_epoch;     /* code epoch that `jumps` is of */

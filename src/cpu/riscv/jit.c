@@ -32,9 +32,9 @@ static void clear_jumps(struct hart *hart)
 static void start_afresh(struct hart *hart, const struct jit_thunks *thunks)
 {
     clear_jumps(hart);
-    *hart->host.return_base = (uint64_t)thunks->underflow;
-    hart->jit.return_base = hart->host.return_base;
-    hart->jit.return_sp = hart->host.return_base;
+    *hart->host.returns.base = (uint64_t)thunks->underflow;
+    hart->jit.return_base = hart->host.returns.base;
+    hart->jit.return_sp = hart->host.returns.base;
     for (unsigned i = 0; i < JIT_COUNTERS; i++)
         hart->jit.counters[i] = (int32_t)code_engine(hart->code)->hot;
     hart->jit_epoch = atomic_load_explicit(&hart->epoch, memory_order_relaxed);
@@ -196,6 +196,7 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
     case LIFT_HOT: return heat(hart, hart->jit.arguments[0], hart->jit.arguments[1]);
+    case LIFT_OUTSIDE:
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;
     }
@@ -226,7 +227,7 @@ static bool warm_up(struct hart *hart, struct place *place)
     place->unit = interpret(hart, place->unit ? place->unit->cells : NULL);
     if (!place->unit)
         return false;
-    place->entry = code_translate(hart->code, place->unit);
+    place->entry = code_translate(hart->code, place->unit, true);
     return true;
 }
 
@@ -319,7 +320,7 @@ HOST_NO_TSAN bool jit_fault(struct hart *hart, int host_signal, uint64_t host_ad
     }
     out = recover_from(hart, pc, host_signal, host_address, ucontext);
     if (host_guest_thread_overflows(&hart->host, host_address, hart->fault.integer[HOST_SP]))
-        host_context_set_sp(ucontext, hart->host.return_base); /* the call is done again, on an empty stack */
+        host_context_set_sp(ucontext, hart->host.returns.base); /* the call is done again, on an empty stack */
     else
         host_context_set_pc(ucontext, out);
     return true;

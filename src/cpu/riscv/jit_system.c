@@ -10,7 +10,8 @@
  * What changes privileged state or takes traps is done by the interpreter or here, in between; so a fetch context holds as long as
  * translated code runs. An access that ends in a trap leaves translated code with the state before its instruction.
  *
- * The return stack belongs to the fetch context, too: a return address that the guest finds in another one may be other code. */
+ * A return stack belongs to a fetch context, too: a return address that the guest finds in another one may be other code. Each mode
+ * has one, so that the way into a kernel and back loses none. */
 #include "base/util.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/lift.h"
@@ -25,7 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLES = 8 };
+enum { TABLES = 8, MODES = PRIV_M + 1 };
+
+struct returns {
+    struct host_return_stack stack; /* of S-mode the one that the thread came with, of the others owned */
+    void *sp;
+    uint64_t context; /* that what it holds is of; 0: none */
+};
 
 struct system_jit {
     struct {
@@ -33,8 +40,10 @@ struct system_jit {
         struct jit_far *far;
     } tables[TABLES];
     unsigned next;       /* table to be used for a new context */
-    uint64_t context;    /* that `far` and the return stack are of; 0: none */
-    struct jit_far *far; /* the context's */
+    uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
+    struct jit_far *far;     /* the context's */
+    struct returns *returns; /* in use */
+    struct returns returns_of[MODES];
     struct jit_far nowhere[JIT_FAR_COUNT];
 };
 
@@ -56,6 +65,13 @@ static bool access_memory(struct system_hart *h, struct jit_access *a)
     unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
+    if (a->op == IR_HOST) {
+        if (!system_reach(h, a->address, (unsigned)a->value, a->write ? MMU_STORE : MMU_LOAD, &a->value))
+            a->value = JIT_PAGE_NONE;
+        return true;
+    }
+    if (a->op == IR_ZERO)
+        return system_cache_block(h, RV_CBO_ZERO, a->address);
     if (a->op >= IR_AXCHG)
         return (a->value = (uint64_t)system_atomic(h, a->address, size, MMU_STORE)) != 0;
     if (!system_load(h, a->address, size, &a->value))
@@ -117,7 +133,26 @@ static void forget(struct system_jit *jit)
 {
     for (unsigned i = 0; i < TABLES; i++)
         jit->tables[i].context = 0;
+    for (unsigned i = 0; i < MODES; i++)
+        jit->returns_of[i].context = 0;
     jit->context = 0;
+}
+
+/* The return stack of the current mode and context. */
+static void set_returns(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct returns *r = &h->jit->returns_of[h->tlb.code->key.mode];
+    h->jit->returns->sp = hart->jit.return_sp;
+    if (r->context != hart->context) {
+        r->context = hart->context;
+        r->sp = r->stack.base;
+        *r->stack.base = (uint64_t)translator_thunks(code_translator(hart->code))->underflow;
+    }
+    h->jit->returns = r;
+    hart->host.returns = r->stack;
+    hart->jit.return_base = r->stack.base;
+    hart->jit.return_sp = r->sp;
 }
 
 static void set_context(struct system_hart *h)
@@ -125,7 +160,7 @@ static void set_context(struct system_hart *h)
     struct hart *hart = &h->hart;
     h->jit->context = hart->context;
     h->jit->far = find_table(h->jit, hart->context);
-    hart->jit.return_sp = hart->host.return_base;
+    set_returns(h);
 }
 
 /* ---- The dispatcher ---- */
@@ -154,12 +189,10 @@ static struct place find_place(struct system_hart *h)
     return place_of(hart, gpa);
 }
 
-static struct place follow(struct system_hart *h, uint64_t link)
+/* Where the link leads to. No entry: that is still cold. */
+static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
 {
-    struct hart *hart = &h->hart;
-    uint64_t gpa = translator_link_pc(code_translator(hart->code), link);
     struct place place = place_of(hart, gpa);
-    hart->pc = gpa + hart->bias;
     if (place.entry && !code_engine(hart->code)->modes.no_chain)
         code_tie(hart->code, link, place.unit);
     return place;
@@ -173,6 +206,19 @@ static struct place look_up(struct system_hart *h, uint64_t pc)
     if (place.entry)
         *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;
+}
+
+/* The same at hart.pc, for what has changed the context, perhaps. */
+static struct place find_next(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    if (h->jit->context != hart->context)
+        set_context(h);
+    const struct jit_far *slot = far_slot(h->jit->far, hart->pc);
+    if (unlikely(slot->pc != hart->pc))
+        return look_up(h, hart->pc);
+    hart->bias = slot->bias;
+    return (struct place){NULL, slot->entry};
 }
 
 static bool leave(struct system_hart *h, enum exit_kind kind)
@@ -190,14 +236,65 @@ static const struct unit *interpret(struct system_hart *h, const union cell *cel
     return unit;
 }
 
-/* The interpreter executes the instruction at hart.pc, whatever begins there. */
+/* The interpreter executes one instruction alone. */
+static bool step(struct system_hart *h)
+{
+    return interpret(h, system_step(h, NULL)) != NULL;
+}
+
+/* The same, and what begins there is for the interpreter from now on. */
 static bool interpret_one(struct system_hart *h)
 {
-    struct rv_insn insn;
     struct hart *hart = &h->hart;
     struct place place = find_place(h);
     bool alone = !place.unit || code_isolate(hart->code, place.unit->pc);
-    return interpret(h, alone ? NULL : system_step(h, &insn));
+    return alone ? interpret(h, NULL) != NULL : step(h);
+}
+
+/* Translated code has come to an instruction that it has not, at hart.pc. */
+static bool execute_one(struct system_hart *h)
+{
+    switch (system_execute(h)) {
+    case SYSTEM_LEFT: return false;
+    case SYSTEM_DONE: return true;
+    case SYSTEM_NOT_DONE: break;
+    }
+    return interpret_one(h);
+}
+
+/* A unit has ended with IR_EXIT_STOP at hart.pc. False: the engine is left. */
+static bool stop(struct system_hart *h, enum lift_stop reason, struct place *place)
+{
+    bool stay = true;
+    if (reason == LIFT_HOT)
+        direct_heat(h, h->hart.jit.arguments[1]);
+    else if (reason == LIFT_INTERPRET)
+        stay = execute_one(h);
+    else if (reason == LIFT_FETCH || (reason == LIFT_OUTSIDE && !direct_outside(h)))
+        stay = step(h);
+    else if (reason != LIFT_OUTSIDE)
+        stay = interpret_one(h);
+    if (stay)
+        *place = find_next(h);
+    return stay;
+}
+
+/* False: the engine is left. What a span was refused for is done by itself: in a translation for that, or here. */
+static bool go_through(struct system_hart *h, uint64_t link, struct place *place)
+{
+    struct hart *hart = &h->hart;
+    uint64_t pc = translator_link_pc(code_translator(hart->code), link), gpa = pc & ~LIFT_APART;
+    hart->pc = gpa + hart->bias;
+    if (likely(pc == gpa)) {
+        *place = follow(hart, link, gpa);
+        return true;
+    }
+    *place = (struct place){NULL, code_apart(hart->code, link, gpa)};
+    if (place->entry)
+        return true;
+    bool stay = step(h);
+    *place = find_place(h);
+    return stay;
 }
 
 static bool is_wrong(struct system_hart *h, const char *what)
@@ -211,11 +308,11 @@ static bool recover(struct system_hart *h)
 {
     uint64_t address;
     struct hart *hart = &h->hart;
-    if (hart->fault.host_signal)
-        return is_wrong(h, "a fault of the host's in the guest's memory");
     if (!code_recover(hart->code, hart, &address))
         return is_wrong(h, "a trap that is no access of the guest's");
     hart->pc += hart->bias;
+    if (hart->fault.host_signal)
+        return direct_refused(h) ? step(h) : is_wrong(h, "a fault of the host's in the guest's memory");
     hart->pc = system_take_trap(h);
     return true;
 }
@@ -228,6 +325,7 @@ static unsigned enter(struct system_hart *h, const void *entry)
     if (h->jit->context != hart->context)
         set_context(h);
     hart->jit.far = h->jit->far;
+    direct_enter(h);
     atomic_signal_fence(
         memory_order_seq_cst); /* who kicks the hart later than we look puts `nowhere` there */
     return host_is_set(hart->pending) ? JIT_POLL : jit_enter(hart, entry);
@@ -241,7 +339,7 @@ static bool execute(struct system_hart *h, struct place *place)
     hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
     unsigned reason = enter(h, place->entry);
     switch (reason) {
-    case JIT_LINK: *place = follow(h, hart->jit.value); break;
+    case JIT_LINK: stay = go_through(h, hart->jit.value, place); break;
     case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;
     case JIT_POLL: hart->pc = hart->jit.value + hart->bias; return leave(h, EXIT_PENDING);
     case JIT_FAULT:
@@ -250,9 +348,8 @@ static bool execute(struct system_hart *h, struct place *place)
         break;
     default:
         hart->pc = hart->jit.value + hart->bias;
-        stay = interpret_one(h);
-        *place = find_place(h);
-        return stay;
+        stay = stop(h, (enum lift_stop)(reason - JIT_STOP), place);
+        break;
     }
     if (unlikely(host_is_set(hart->pending)))
         return stay && leave(h, EXIT_PENDING);
@@ -265,7 +362,7 @@ static bool warm_up(struct system_hart *h, struct place *place)
     place->unit = interpret(h, place->unit ? place->unit->cells : NULL);
     if (!place->unit)
         return false;
-    place->entry = code_translate(h->hart.code, place->unit);
+    place->entry = code_translate(h->hart.code, place->unit, direct_may_be(h));
     return true;
 }
 
@@ -298,7 +395,7 @@ static void give_up(int number)
 
 HOST_NO_TSAN static void on_fault(int number, siginfo_t *info, void *ucontext)
 {
-    if (host_copy_fault(ucontext))
+    if (host_copy_fault(ucontext) || (current && direct_fault(system_hart_of(current), (uint64_t)info->si_addr, ucontext)))
         return;
     if (!current || !engine_fault(current, number, (uint64_t)info->si_addr, ucontext))
         give_up(number);
@@ -328,6 +425,7 @@ void jit_system_enter_thread(struct system_hart *h)
     if (!h->jit)
         return;
     install_handlers();
+    direct_enter_thread(h);
     current = &h->hart;
 }
 
@@ -347,6 +445,11 @@ int jit_system_init(struct system_hart *h)
         return -1;
     clear_table(h->jit->nowhere);
     h->hart.jit.nowhere = h->jit->nowhere;
+    h->jit->returns = &h->jit->returns_of[PRIV_S];
+    h->jit->returns->stack = h->hart.host.returns;
+    if (host_return_stack_map(&h->jit->returns_of[PRIV_U].stack) ||
+        host_return_stack_map(&h->jit->returns_of[PRIV_M].stack))
+        return -1;
     for (unsigned i = 0; i < TABLES; i++)
         if (!(h->jit->tables[i].far = malloc(JIT_FAR_COUNT * sizeof(struct jit_far))))
             return -1;
@@ -355,7 +458,11 @@ int jit_system_init(struct system_hart *h)
 
 void jit_system_release(struct system_hart *h)
 {
-    for (unsigned i = 0; h->jit && i < TABLES; i++)
+    if (!h->jit)
+        return;
+    for (unsigned i = 0; i < TABLES; i++)
         free(h->jit->tables[i].far);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_U].stack);
+    host_return_stack_unmap(&h->jit->returns_of[PRIV_M].stack);
     free(h->jit);
 }

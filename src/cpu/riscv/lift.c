@@ -55,7 +55,7 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
     return (struct ir_exit){.kind = IR_EXIT_GO,
                             .pc = target,
                             .reason = LIFT_HOT,
-                            .count = leads_back(l, target) && l->limits->counts && !lift_is_far(l, target),
+                            .count = leads_back(l, target) && l->limits->counts && !l->limits->paged,
                             .poll = lift_polls(l, target),
                             .far = lift_is_far(l, target)};
 }
@@ -370,6 +370,9 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
     result->insns = result->piece_count = result->byte_count = 0;
     result->cut = false;
     ir_begin(ir, &lift_machine, pc);
+    ir->direct = limits->direct;
+    ir->counted = limits->counts && limits->paged;
+    ir->reason = LIFT_HOT;
     lift_trace(&l);
     return result->insns != 0;
 }

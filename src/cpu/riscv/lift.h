@@ -32,9 +32,13 @@ enum lift_stop {
     LIFT_ILLEGAL,
     LIFT_FETCH,     /* it is not wholly there */
     LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
+    LIFT_OUTSIDE,   /* the same, of direct code: an address is not in the window */
     LIFT_HOT, /* not an end: a way back has been gone often, the state's arguments are where it leads and the unit's pc */
     LIFT_STOP_COUNT
 };
+
+/* Bit 0 of the pc of a way out: it leads to the unit at that pc that has no spans. */
+#define LIFT_APART UINT64_C(1)
 
 /* Guest code. Copies up to `size` bytes at `pc` and returns how many are there to be executed. */
 struct lift_source {
@@ -48,8 +52,10 @@ struct lift_limits {
     uint64_t extensions; /* bits of enum rv_ext */
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
-    bool counts;         /* ways back are counted: LIFT_HOT */
+    bool counts;         /* ways back, or of paged code entries, are counted: LIFT_HOT */
     bool paged;          /* a computer's code */
+    bool spans;          /* accesses around one address look their page up once; paged alone */
+    bool direct;         /* paged code for whom the host's MMU looks up pages: cpu/riscv/window.h */
 };
 
 struct lift_piece {

@@ -145,6 +145,8 @@ ROW_FUNCTION(csr)
 {
     (void)row;
     struct rv_insn next[2];
+    if (lift_system_csr(l, insn))
+        return;
     if (insn->rs1 == 0 && insn->imm == RV_CSR_FRM)
         lift_set_x(l, insn->rd, read_rounding(l));
     else if (insn->rs1 == 0 && insn->imm == RV_CSR_FFLAGS && is_quiet_comparison(l, insn, next))
@@ -163,6 +165,8 @@ ROW_FUNCTION(csr)
  * value. */
 ROW_FUNCTION(csr_write)
 {
+    if (lift_system_csr(l, insn))
+        return;
     if (insn->imm != RV_CSR_FFLAGS) {
         lift_leave_stop(l, LIFT_INTERPRET);
         return;
@@ -180,12 +184,13 @@ ROW_FUNCTION(csr_write)
 
 ROW_FUNCTION(fp_load)
 {
-    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    set_exact(l, insn->rd, row->type, lift_op(l, row->op, row->type, lift_place(l, insn, row), 0));
 }
 
 ROW_FUNCTION(fp_store)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), get_f(l, insn->rs2));
+    ir_ref value = get_f(l, insn->rs2);
+    lift_op(l, row->op, row->type, lift_place(l, insn, row), value);
 }
 
 /* A boxed half is a boxed single too, a NaN. */
@@ -197,12 +202,13 @@ static void set_f_half(struct lifter *l, unsigned number, ir_ref half)
 
 ROW_FUNCTION(fp_load_half)
 {
-    set_f_half(l, insn->rd, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    set_f_half(l, insn->rd, lift_op(l, row->op, row->type, lift_place(l, insn, row), 0));
 }
 
 ROW_FUNCTION(fp_store_half)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), bits(l, insn->rs2));
+    ir_ref value = bits(l, insn->rs2);
+    lift_op(l, row->op, row->type, lift_place(l, insn, row), value);
 }
 
 /* op: extension of the low bits, or NOP */

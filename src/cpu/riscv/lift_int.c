@@ -35,6 +35,12 @@ ROW_FUNCTION(immediate)
     lift_set_x(l, insn->rd, lift_op_k(l, row->op, row->type, lift_x(l, insn->rs1), immediate(insn)));
 }
 
+ROW_FUNCTION(sum)
+{
+    (void)row;
+    lift_set_x(l, insn->rd, lift_address(l, insn));
+}
+
 static void set_x_w(struct lifter *l, unsigned number, ir_ref value)
 {
     lift_set_x(l, number, lift_op(l, IR_SEXT32, IR_I64, value, 0));

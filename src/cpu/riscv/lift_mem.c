@@ -10,12 +10,13 @@
 
 ROW_FUNCTION(load)
 {
-    lift_set_x(l, insn->rd, lift_op(l, row->op, row->type, lift_address(l, insn), 0));
+    lift_set_x(l, insn->rd, lift_op(l, row->op, row->type, lift_place(l, insn, row), 0));
 }
 
 ROW_FUNCTION(store)
 {
-    lift_op(l, row->op, row->type, lift_address(l, insn), lift_x(l, insn->rs2));
+    ir_ref value = lift_x(l, insn->rs2);
+    lift_op(l, row->op, row->type, lift_place(l, insn, row), value);
 }
 
 ROW_FUNCTION(fence)
@@ -31,6 +32,8 @@ static ir_ref aligned_address(struct lifter *l, const struct rv_insn *insn, unsi
 {
     ir_ref address = lift_x(l, insn->rs1);
     lift_guard(l, lift_op_k(l, IR_AND, IR_I64, address, size - 1));
+    if (l->limits->direct)
+        lift_require_inside(l, address);
     return address;
 }
 
@@ -52,15 +55,22 @@ ROW_FUNCTION(load_reserved)
     set_x_atomic(l, insn->rd, row->type, value);
 }
 
-/* Succeeds when memory still, or again, holds what LR saw. Another address than LR's is the interpreter's. */
+/* Succeeds when memory still, or again, holds what LR saw. Of a program, another address than LR's is the interpreter's. A kernel
+ * drops its reservation on every way out with an SC that fails, which is still to find out whether it might write: it writes
+ * what is there. */
 ROW_FUNCTION(store_conditional)
 {
     ir_ref address = aligned_address(l, insn, row->detail);
-    lift_guard(l, lift_op(l, IR_NE, IR_I64, address, ir_get(l->ir, LIFT_RESERVE_ADDRESS)));
-    ir_ref expected = ir_get(l->ir, LIFT_RESERVE_VALUE);
-    ir_ref old = lift_op(l, row->op, row->type, address, lift_pair(l, expected, lift_x(l, insn->rs2)));
+    ir_ref other = lift_op(l, IR_NE, IR_I64, address, ir_get(l->ir, LIFT_RESERVE_ADDRESS));
+    ir_ref expected = ir_get(l->ir, LIFT_RESERVE_VALUE), desired = lift_x(l, insn->rs2);
+    if (l->limits->paged)
+        desired = lift_op(l, IR_SELECT, IR_I64, other, lift_pair(l, expected, desired));
+    else
+        lift_guard(l, other);
+    ir_ref old = lift_op(l, row->op, row->type, address, lift_pair(l, expected, desired));
     ir_set(l->ir, LIFT_RESERVE_ADDRESS, lift_constant(l, HART_NO_RESERVE));
-    lift_set_x(l, insn->rd, lift_op(l, IR_NE, row->type, old, expected));
+    ir_ref failed = lift_op(l, IR_NE, row->type, old, expected);
+    lift_set_x(l, insn->rd, l->limits->paged ? lift_op(l, IR_OR, IR_I64, failed, other) : failed);
 }
 
 ROW_FUNCTION(amo)
@@ -96,13 +106,13 @@ ROW_FUNCTION(cache_block)
 
 ROW_FUNCTION(zero_block)
 {
-    enum { BLOCK = 64 };
+    enum { OFFSET = IR_ZERO_BYTES - 1 };
+    ir_ref address = lift_x(l, insn->rs1);
     if (l->limits->paged) {
-        lift_leave_stop(l, LIFT_INTERPRET);
-        return;
+        lift_require_zero_blocks(l);
+        lift_guard(l, lift_op_k(l, IR_AND, IR_I64, address, OFFSET)); /* which a trap's value would have */
     }
-    ir_ref zero = lift_constant(l, 0);
-    ir_ref block = lift_op_k(l, IR_AND, IR_I64, lift_x(l, insn->rs1), ~(uint64_t)(BLOCK - 1));
-    for (unsigned i = 0; i < BLOCK; i += 8)
-        lift_op(l, row->op, row->type, lift_op_k(l, IR_ADD, IR_I64, block, i), zero);
+    if (l->limits->direct)
+        lift_require_inside(l, address);
+    lift_op(l, row->op, row->type, lift_op_k(l, IR_AND, IR_I64, address, ~(uint64_t)OFFSET), 0);
 }

@@ -8,6 +8,7 @@
 #include "isa/riscv/isa.h"
 
 enum { LIFT_RA = 1 }; /* the link register */
+enum { LIFT_MAX_INSIDE = 16 };
 
 /* Slots beside those of the registers. */
 enum lift_slot {
@@ -17,6 +18,19 @@ enum lift_slot {
     LIFT_FLAGS,     /* fflags that were raised in software */
     LIFT_CODE_BIAS, /* paged code: addresses less places */
     LIFT_STATUS,    /* paged code: mstatus */
+    LIFT_MODE,      /* paged code: enum priv */
+    LIFT_MENVCFG,
+    LIFT_SENVCFG,
+    LIFT_SSCRATCH,
+    LIFT_SEPC,
+    LIFT_SCAUSE,
+    LIFT_STVAL,
+    LIFT_MIP, /* this and the next four: paged code, whether an interrupt is pending */
+    LIFT_LINES,
+    LIFT_MIE,
+    LIFT_TIMER,
+    LIFT_MVIEN,
+    LIFT_WINDOW,    /* direct code: addresses are below this */
     LIFT_SLOT_COUNT
 };
 
@@ -37,7 +51,10 @@ struct lifter {
     struct lift_piece *piece; /* the latest */
     uint64_t bound;           /* where a piece behind it begins */
     bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
-    bool fp_on, fp_dirty; /* paged code: it has looked whether floating point is on, and its state dirty */
+    ir_ref inside[LIFT_MAX_INSIDE]; /* direct code: values that the unit has found to be in the window */
+    unsigned inside_count;
+    bool fp_on, fp_dirty;    /* paged code: it has looked whether floating point is on, and its state dirty */
+    bool zeroes, supervisor; /* the same: whether CBO.ZERO is legal, whether the mode is not U */
 
     /* Guest code read ahead. */
     uint64_t window_pc;
@@ -120,8 +137,17 @@ bool lift_is_far(const struct lifter *l, uint64_t pc);
 /* Every way round that does not leave the page goes by a place that looks whether the hart is to stop. */
 bool lift_polls(const struct lifter *l, uint64_t target);
 
+/* A CSR instruction. False: it is not lifted. */
+bool lift_system_csr(struct lifter *l, const struct rv_insn *insn);
+
+/* Before a CBO.ZERO: it must be legal. */
+void lift_require_zero_blocks(struct lifter *l);
+
 /* Before the instruction: floating point must be on; and its state dirty if the instruction changes it, for else it becomes so. */
 void lift_require_fp(struct lifter *l, const struct rv_insn *insn);
+
+/* lift_place() where there are spans. */
+ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row);
 
 /* Leaves the instruction to the interpreter if the condition is not zero. Comes before all effects of the instruction. */
 void lift_guard(struct lifter *l, ir_ref condition);
@@ -165,10 +191,24 @@ static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref
     return ir_emit(l->ir, IR_CALL, IR_I64, (ir_ref)function, arguments);
 }
 
+/* Direct code: leaves the instruction to the interpreter if the address is not in the window. */
+void lift_require_inside(struct lifter *l, ir_ref address);
+
 /* rs1 + imm */
 static inline ir_ref lift_address(struct lifter *l, const struct rv_insn *insn)
 {
-    return lift_op_k(l, IR_ADD, IR_I64, lift_x(l, insn->rs1), (uint64_t)(int64_t)insn->imm);
+    return ir_sum(l->ir, lift_x(l, insn->rs1), insn->imm);
+}
+
+/* The same for the load or store of the row, which is made next: what it is by way of a span or a window, perhaps. */
+static inline ir_ref lift_place(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
+{
+    if (l->limits->spans)
+        return lift_reach(l, insn, row);
+    ir_ref address = lift_address(l, insn);
+    if (l->limits->direct)
+        lift_require_inside(l, address);
+    return address;
 }
 
 #endif

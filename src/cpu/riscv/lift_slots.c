@@ -51,7 +51,20 @@ static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
     [LIFT_ROUNDING] = {"rounding", LIFT_OFFSET(frm), IR_I64, 0},
     [LIFT_FLAGS] = {"flags", LIFT_OFFSET(fflags), IR_I64, 0},
     [LIFT_CODE_BIAS] = {"bias", LIFT_OFFSET(bias), IR_I64, 0},
+    [LIFT_WINDOW] = {"window", LIFT_OFFSET(window_limit), IR_I64, 0},
     [LIFT_STATUS] = {"status", SYSTEM_OFFSET(sys.mstatus), IR_I64, 0},
+    [LIFT_MODE] = {"mode", SYSTEM_OFFSET(sys.mode), IR_I64, 0},
+    [LIFT_MENVCFG] = {"menvcfg", SYSTEM_OFFSET(sys.menvcfg), IR_I64, 0},
+    [LIFT_SENVCFG] = {"senvcfg", SYSTEM_OFFSET(sys.senvcfg), IR_I64, 0},
+    [LIFT_SSCRATCH] = {"sscratch", SYSTEM_OFFSET(sys.sscratch), IR_I64, 0},
+    [LIFT_SEPC] = {"sepc", SYSTEM_OFFSET(sys.sepc), IR_I64, 0},
+    [LIFT_SCAUSE] = {"scause", SYSTEM_OFFSET(sys.scause), IR_I64, 0},
+    [LIFT_STVAL] = {"stval", SYSTEM_OFFSET(sys.stval), IR_I64, 0},
+    [LIFT_MIP] = {"mip", SYSTEM_OFFSET(sys.mip), IR_I64, 0},
+    [LIFT_LINES] = {"lines", SYSTEM_OFFSET(sys.lines), IR_I64, 0},
+    [LIFT_MIE] = {"mie", SYSTEM_OFFSET(sys.mie), IR_I64, 0},
+    [LIFT_TIMER] = {"timer", SYSTEM_OFFSET(sys.timer), IR_I64, 0},
+    [LIFT_MVIEN] = {"mvien", SYSTEM_OFFSET(sys.mvien), IR_I64, 0},
 };
 /* clang-format on */
 static_assert((int)LIFT_SLOT_COUNT <= (int)IR_MAX_SLOTS, "the IR has a number for every slot");

@@ -379,7 +379,7 @@ static void run_single(struct hart *hart)
 static void run_unit(struct hart *hart)
 {
     hart->exit = (struct hart_exit){.kind = EXIT_NONE};
-    const struct translation *t = hart_rounds_as_host(hart) ? code_translation(hart->code, hart->pc) : NULL;
+    const struct translation *t = hart_rounds_as_host(hart) ? code_translation(hart->code, hart->pc, false) : NULL;
     code_alone(hart->code);
     if (!t || (!run_both(hart, t) && hart->exit.kind == EXIT_NONE))
         run_single(hart);

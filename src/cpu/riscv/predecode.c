@@ -244,6 +244,7 @@ void draft_fill_unit(const struct draft *d, struct unit *u, const uint8_t *sourc
     u->changeable = source;
     u->entry = NULL;
     u->translation = NULL;
+    u->apart = NULL;
     memcpy(u->cells, d->cells, d->cell_count * sizeof(union cell));
     memcpy(unit_infos(u), d->infos, d->cell_count * sizeof(struct cell_info));
     if (source)

@@ -99,7 +99,7 @@ struct hart_sys {
     struct sys_config config;
 
     /* Machine level. CSRs with fields that are read-only, or views, hold what is kept; reading adds the rest. */
-    uint8_t mode;                     /* enum priv: "Privilege Levels" */
+    uint64_t mode;                    /* enum priv: "Privilege Levels"; whole, for translated code */
     uint64_t mstatus;                 /* "Machine Status": without SD, UXL, SXL, XS */
     uint64_t medeleg;                 /* "Machine Trap Delegation" */
     uint64_t mideleg;                 /* "Machine Trap Delegation" */
@@ -116,7 +116,8 @@ struct hart_sys {
     /* Interrupts: a cause is pending when it is in one of these or, STI with Sstc, in `timer`. */
     _Atomic uint64_t mip;   /* "Machine Interrupt": what software writes: SSI (any thread), STI, SEI, LCOFI */
     _Atomic uint64_t lines; /* levels of interrupt controllers: MSI, MTI, MEI, SEI; any thread */
-    bool timer;             /* Sstc: time had reached stimecmp when that was last looked at */
+    uint64_t
+        timer; /* Sstc: 1 when time had reached stimecmp when that was last looked at; whole, as `mode` */
 
     /* Advanced Interrupt Architecture: "Interrupt filtering and virtual interrupts for supervisor level". */
     uint64_t mvien;

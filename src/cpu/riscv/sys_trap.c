@@ -5,7 +5,7 @@ void sys_set_mode(struct hart_sys *sys, enum priv mode)
 {
     if (mode != sys->mode && sys->filtered)
         counters_settle(sys, sys->filtered);
-    sys->mode = (uint8_t)mode;
+    sys->mode = mode;
 }
 
 /* Never to a mode less privileged than the one that traps. */

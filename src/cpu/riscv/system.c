@@ -103,6 +103,7 @@ static void hart_free(struct system_hart *h)
     system_fetch_release(h);
     system_mailbox_release(h);
     tlb_release(&h->tlb);
+    windows_release(&h->windows);
     free(h->jumps);
     free(h);
 }
@@ -116,6 +117,7 @@ static int hart_new(struct system *s, unsigned index, struct guise_error *err)
         return error_set(err, GUISE_E_NOMEM, "no memory for a hart");
     h->system = s;
     h->index = index;
+    windows_init(&h->windows, s->config.harts);
     h->jumps = calloc(SYSTEM_JUMPS, sizeof(h->jumps[0])); /* no context has id 0 */
     if (!h->jumps || tlb_init(&h->tlb) || system_mailbox_init(h) || system_fetch_init(h))
         return error_set(err, GUISE_E_NOMEM, "no memory for a hart's translations");
@@ -195,6 +197,7 @@ void system_set_context(struct system_hart *h)
 {
     tlb_set_context(&h->tlb, &h->sys);
     h->hart.tlb = h->tlb.data->entries;
+    direct_set_context(h);
     h->hart.context = h->tlb.code->id;
     h->hart.reserve_address = HART_NO_RESERVE;
 }
@@ -232,7 +235,7 @@ void system_hart_reset(struct system_hart *h, enum priv mode, uint64_t pc, uint6
     sys_reset(&h->sys);
     if (h->system->config.firmware)
         give_to_supervisor(&h->sys);
-    h->sys.mode = (uint8_t)mode;
+    h->sys.mode = mode;
     tlb_drop_all(&h->tlb);
     system_set_context(h);
 }

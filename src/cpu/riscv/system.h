@@ -19,6 +19,7 @@
 #include "cpu/riscv/hart.h"
 #include "cpu/riscv/sys.h"
 #include "cpu/riscv/tlb.h"
+#include "cpu/riscv/window.h"
 
 struct system;
 struct system_single;
@@ -71,10 +72,19 @@ struct system_jump {
     uint64_t bias; /* gva - gpa */
 };
 
+/* Of direct code (system_direct.c). */
+struct system_direct {
+    uint64_t gs;              /* base of the host's gs segment, as far as the hart has set it */
+    int64_t allowance, since; /* microseconds for faults; when it last grew */
+    uint64_t filled, refused; /* faults that brought a page into a window; accesses that were not to be had this way */
+};
+
 struct system_hart {
     struct hart hart; /* first; `tlb`, `bias` and `context` belong to this */
     struct hart_sys sys;
     struct tlb tlb;
+    struct windows windows;
+    struct system_direct direct;
     struct system *system; /* borrows */
     unsigned index;
     unsigned ahead;          /* instructions that have retired since hart.instret was right, during a call */

@@ -53,18 +53,6 @@ static const uint8_t *memory_at(const struct system_hart *h, uint64_t gpa)
     return block ? block->host + (gpa - block->base) : NULL;
 }
 
-/* Where the half of an instruction is, or NULL: h->trap. Nothing can be fetched from a device. */
-static const uint8_t *fetch_half(struct system_hart *h, uint64_t gva, uint64_t *gpa)
-{
-    struct mmu_page page;
-    uint64_t cause = mmu_access(&h->sys, gva, HALF, MMU_FETCH, &page);
-    const uint8_t *at = cause == MMU_OK ? memory_at(h, page.gpa) : NULL;
-    if (!at)
-        system_fail(h, cause == MMU_OK ? CAUSE_FETCH_ACCESS : cause, gva);
-    *gpa = page.gpa;
-    return at;
-}
-
 const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva)
 {
     const struct tlb_code *known = tlb_find_code(&h->tlb, gva);
@@ -82,6 +70,25 @@ const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva)
 }
 
 /* ---- Instructions alone ---- */
+
+/* Where the half of an instruction is, or NULL: h->trap. Nothing can be fetched from a device. */
+static const uint8_t *fetch_half(struct system_hart *h, uint64_t gva, uint64_t *gpa)
+{
+    const struct tlb_code *known = system_fetch_page(h, gva);
+    if (likely(known)) {
+        *gpa = (known->page & TLB_PAGE_MASK) | (gva & ~TLB_PAGE_MASK);
+        return (const uint8_t *)known->host + (gva & ~TLB_PAGE_MASK);
+    }
+    if (h->trap.cause != MMU_OK)
+        return NULL;
+    struct mmu_page page;
+    uint64_t cause = mmu_access(&h->sys, gva, HALF, MMU_FETCH, &page);
+    const uint8_t *at = cause == MMU_OK ? memory_at(h, page.gpa) : NULL;
+    if (!at)
+        system_fail(h, cause == MMU_OK ? CAUSE_FETCH_ACCESS : cause, gva);
+    *gpa = page.gpa;
+    return at;
+}
 
 HOST_GUEST_ACCESS static uint16_t read_half(const uint8_t *at)
 {
@@ -148,7 +155,7 @@ const union cell *system_step(struct system_hart *h, struct rv_insn *insn)
 {
     uint32_t word;
     const union cell *cells = find_single(h, h->hart.pc, &word);
-    if (cells)
+    if (cells && insn)
         rv_decode(word, insn);
     return cells;
 }

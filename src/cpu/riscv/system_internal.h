@@ -5,7 +5,9 @@
  *   system_fetch.c    from a gva to something to execute
  *   system_code.c     which pages of guest memory have code, and who writes to them
  *   system_fence.c    fences, own and remote
+ *   system_direct.c   translated code that needs no look-ups
  *   interp_system.c   the interpreter
+ *   system_insn.c     instructions that translated code leaves to the dispatcher
  *   jit_system.c      the dispatcher of the engine that translates
  *
  * Threads: what takes a hart, on its thread. */
@@ -103,8 +105,18 @@ static inline bool system_fail(struct system_hart *h, uint64_t cause, uint64_t v
 bool system_load(struct system_hart *h, uint64_t gva, unsigned size, uint64_t *value);
 bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t value);
 
+/* For accesses of translated code to the bytes, which do not cross a page: what to add for host addresses. The first of them is about to
+ * be made. False: not by way of the TLB, or it will end in a trap. */
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access,
+                  uint64_t *addend);
+
 /* The host address for an atomic of `size` bytes; NULL: h->trap says why. LR is MMU_LOAD, all else MMU_STORE. */
 void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access);
+
+/* Sees to it that the page of the address can be accessed so without this hart hearing of it, and finds its gpa and whether that is so
+ * for stores, too. NULL: it cannot. */
+const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access, uint64_t *gpa,
+                                     bool *writable);
 
 /* Cache-block management; `row`: RV_CBO_... False with CAUSE_ILLEGAL where the mode may not. */
 bool system_cache_block(struct system_hart *h, unsigned row, uint64_t gva);
@@ -119,7 +131,7 @@ const struct tlb_code *system_fetch_page(struct system_hart *h, uint64_t gva);
  * NULL: h->trap says why. */
 const union cell *system_find(struct system_hart *h, uint64_t gva);
 
-/* The instruction at hart.pc alone. */
+/* The instruction at hart.pc alone; `insn`, unless it is NULL, gets what it is. */
 const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
 
 int system_fetch_init(struct system_hart *h);
@@ -162,6 +174,18 @@ void system_serve_fences(struct system_hart *h);
 void system_fence_i(struct system_hart *h);
 bool system_sfence(struct system_hart *h, unsigned what, uint64_t address, uint64_t asid);
 
+/* ---- system_insn.c ---- */
+
+enum system_done {
+    SYSTEM_NOT_DONE, /* nothing has happened: the interpreter is to execute it */
+    SYSTEM_DONE,     /* hart.pc is where to go on, traps included; the hart may have to look */
+    SYSTEM_LEFT,     /* hart.exit says why the engine is to be left */
+};
+
+/* Executes the instruction at hart.pc if it is a CSR instruction, a privileged one or FENCE.I. Translated code has just
+ * come to it: its page is in the code TLB. */
+enum system_done system_execute(struct system_hart *h);
+
 /* ---- jit_system.c ---- */
 
 /* As interp_system_go(), until the engine is left. */
@@ -172,6 +196,28 @@ int jit_system_init(struct system_hart *h);
 void jit_system_release(struct system_hart *h);
 void jit_system_enter_thread(struct system_hart *h);
 void jit_system_leave_thread(void);
+
+/* ---- system_direct.c ---- */
+
+/* The hart's context is another one; the hart is about to enter translated code; and to run on this thread. */
+void direct_set_context(struct system_hart *h);
+void direct_enter(struct system_hart *h);
+void direct_enter_thread(struct system_hart *h);
+
+/* May the code that is executed now become direct? Users' code, and with hot:1 all code. */
+bool direct_may_be(const struct system_hart *h);
+
+/* The unit at `gpa` has been entered often. */
+void direct_heat(struct system_hart *h, uint64_t gpa);
+
+/* Direct code was left before the instruction at hart.pc. True: that can go on; false: it is to be interpreted. */
+bool direct_outside(struct system_hart *h);
+
+/* For the host's signal handler: true, the access is to be done again. */
+bool direct_fault(struct system_hart *h, uint64_t address, void *ucontext);
+
+/* It was not, and the hart is at the instruction: true, it is to be interpreted. */
+bool direct_refused(struct system_hart *h);
 
 /* ---- interp_system.c ---- */
 

@@ -82,6 +82,21 @@ static bool open_to_write(struct system_hart *h, uint64_t gva, const struct plac
     return true;
 }
 
+const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access, uint64_t *gpa,
+                                     bool *writable)
+{
+    struct place place;
+    const struct tlb_entry *e = &h->hart.tlb[tlb_index(gva)];
+    if (!locate(h, gva, 1, access, &place) || !place.host ||
+        (access == MMU_STORE && !open_to_write(h, gva, &place)))
+        return NULL;
+    *gpa = place.gpa;
+    *writable = tlb_hits(e->write, gva, 1);
+    return tlb_hits(access == MMU_STORE ? e->write : e->read, gva, 1)
+               ? gmem_find(h->system->config.memory, place.gpa)
+               : NULL;
+}
+
 static bool crosses(uint64_t gva, unsigned size)
 {
     return (gva ^ (gva + (size - 1))) & TLB_PAGE_MASK;
@@ -204,6 +219,19 @@ bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t v
 {
     return unlikely(crosses(gva, size)) ? store_crossing(h, gva, size, value)
                                         : store_part(h, gva, size, value);
+}
+
+/* ---- Spans ---- */
+
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access, uint64_t *addend)
+{
+    struct place place;
+    if (!locate(h, gva, size, access, &place) || !place.host ||
+        (access == MMU_STORE && !open_to_write(h, gva, &place)))
+        return false;
+    const struct tlb_entry *e = &h->hart.tlb[tlb_index(gva)];
+    *addend = e->addend;
+    return tlb_hits(access == MMU_STORE ? e->write : e->read, gva, size);
 }
 
 /* ---- Atomics, cache blocks ---- */

@@ -1,6 +1,7 @@
 #include "cpu/riscv/tlb.h"
 
 #include "base/util.h"
+#include "cpu/riscv/window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,8 @@ static struct tlb_context *find_data(struct tlb *t, const struct tlb_key *key)
     }
     if (shared)
         return shared;
+    if (oldest->window)
+        window_free(oldest->window);
     oldest->local = false;
     oldest->large.count = 0;
     memset(oldest->entries, 0xff, sizeof(oldest->entries));
@@ -246,7 +249,10 @@ static void drop_if(const struct fence *f, struct tlb_entry *e)
 
 static void fence_data(const struct fence *f, struct tlb_context *c)
 {
-    if (!f->by_address || is_many(f) || overlaps_any(&c->large, f->range)) {
+    bool all = !f->by_address || overlaps_any(&c->large, f->range);
+    if (c->window)
+        window_drop(c->window, all ? 0 : f->range.first, all ? UINT64_MAX : f->range.last);
+    if (all || is_many(f)) {
         for (unsigned i = 0; i < TLB_ENTRIES; i++)
             drop_if(f, &c->entries[i]);
         return;
@@ -285,8 +291,11 @@ void tlb_fence(struct tlb *t, unsigned what, uint64_t start, uint64_t size, uint
 
 void tlb_drop_all(struct tlb *t)
 {
-    for (struct tlb_context *c = t->contexts; c < t->contexts + TLB_CONTEXTS; c++)
+    for (struct tlb_context *c = t->contexts; c < t->contexts + TLB_CONTEXTS; c++) {
+        if (c->window)
+            window_clear(c->window);
         c->used = 0;
+    }
     for (struct tlb_code_context *c = t->codes; c < t->codes + TLB_CODE_CONTEXTS; c++)
         c->used = 0;
     memset(t->recent, 0, sizeof(t->recent));
@@ -295,10 +304,13 @@ void tlb_drop_all(struct tlb *t)
 
 void tlb_slow_writes(struct tlb *t, bool (*is_slow)(void *context, uint64_t gpa), void *context)
 {
-    for (struct tlb_context *c = t->contexts; c < t->contexts + TLB_CONTEXTS; c++)
+    for (struct tlb_context *c = t->contexts; c < t->contexts + TLB_CONTEXTS; c++) {
+        if (c->window)
+            window_slow_writes(c->window, is_slow, context);
         for (unsigned i = 0; c->used && i < TLB_ENTRIES; i++) {
             struct tlb_entry *e = &c->entries[i];
             if (e->write != TLB_NONE && is_slow(context, e->page & TLB_PAGE_MASK))
                 e->write |= TLB_SLOW;
         }
+    }
 }

@@ -68,6 +68,7 @@ struct tlb_key {
 
 struct tlb_context {
     struct tlb_key key;
+    struct window *window; /* borrows: the host's mappings of what the entries knew; or NULL */
     bool local;    /* has entries that are not global */
     uint64_t used; /* when it last became the current one; 0: free */
     struct tlb_ranges large;

@@ -315,11 +315,13 @@ static bool lift(struct translator *tr, const struct lift_source *source, struct
 {
     struct lift_source own = *source;
     limits.counts = kind == TRANSLATION_COUNTING && tr->options->hot;
+    limits.direct = kind == TRANSLATION_DIRECT;
+    limits.spans = limits.paged && kind != TRANSLATION_APART && !limits.direct;
     if (kind == TRANSLATION_LOOP)
         return lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted);
-    if (kind == TRANSLATION_PLAIN) {
-        limits.max_insns = (unsigned)path;
-        own.known = NULL;
+    if (kind == TRANSLATION_PLAIN || kind == TRANSLATION_DIRECT) {
+        limits.max_insns = path ? (unsigned)path : limits.max_insns;
+        own.known = path ? NULL : own.known;
     }
     return lift_unit(&tr->ir, &own, &limits, pc, &tr->lifted);
 }
@@ -350,6 +352,10 @@ static void publish(struct translator *tr, struct unit *cold, struct translation
 {
     tr->stats.insns += t->insns;
     tr->stats.loops += t->kind == TRANSLATION_LOOP;
+    if (t->kind == TRANSLATION_APART) {
+        atomic_store_explicit(&cold->apart, t, memory_order_release);
+        return;
+    }
     atomic_store_explicit(&cold->translation, t, memory_order_release);
     atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
     if (cold->counted)
@@ -413,6 +419,10 @@ static void forget(struct translator *tr, struct translation *t)
     for (unsigned i = 0; i < t->part_count; i++)
         part_unlink(&translation_parts(t)[i]);
     t->cold = NULL;
+    if (t->kind == TRANSLATION_APART) {
+        atomic_store_explicit(&cold->apart, NULL, memory_order_release);
+        return;
+    }
     atomic_store_explicit(&cold->entry, NULL, memory_order_release);
     atomic_store_explicit(&cold->translation, NULL, memory_order_release);
     if (cold->counted)
@@ -462,6 +472,15 @@ void translator_kill_range(struct translator *tr, bool changeable, uint64_t star
     pages_of(start, end, &first, &last);
     for (uint64_t page = first; page <= last; page++)
         kill_in_page(tr, changeable, page, start, end);
+}
+
+struct translation *translator_find_direct(struct translator *tr, uint64_t pc)
+{
+    struct translation_part *part = *page_list(tr, true, pc >> PAGE_SHIFT);
+    for (; part; part = part->next)
+        if (translation_of(part)->kind == TRANSLATION_DIRECT && pc - piece_of(part)->pc < piece_of(part)->bytes)
+            return translation_of(part);
+    return NULL;
 }
 
 /* Where the piece's bytes are in the translation's copy. */

@@ -27,6 +27,8 @@ enum translation_kind {
     TRANSLATION_COUNTING, /* as first made: ways back are counted */
     TRANSLATION_PLAIN,    /* where they led often, but there was no loop to gain from */
     TRANSLATION_LOOP,     /* where there was */
+    TRANSLATION_APART,    /* beside one of the others: without spans, for where one was refused */
+    TRANSLATION_DIRECT,   /* of a computer's user code that was entered often: limits.direct */
 };
 
 /*   | struct translation | pieces | parts | bytes of the pieces, one after the other |
@@ -112,6 +114,9 @@ void translator_tie(struct translator *translator, uint64_t link, struct transla
 
 /* The translation is not entered any more, and its unit counts again. */
 void translator_kill(struct translator *translator, struct translation *translation);
+
+/* A direct one that has the instruction at `pc`, or NULL. */
+struct translation *translator_find_direct(struct translator *translator, uint64_t pc);
 
 /* Those of fixed or of changeable code that overlap the range; all. */
 void translator_kill_range(struct translator *translator, bool changeable, uint64_t start, uint64_t end);

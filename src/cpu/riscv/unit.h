@@ -75,6 +75,7 @@ struct unit {
     const void *_Atomic entry;               /* of the translation, or NULL */
     struct unit *_Atomic next;               /* in the table's bucket */
     struct translation *_Atomic translation; /* of the code at the same pc, or NULL */
+    struct translation *_Atomic apart;       /* the one without spans, or NULL */
     struct unit *page_next;                  /* in the list of units that start in a page of this hash */
     uint16_t bytes;                          /* of guest code */
     uint16_t cell_count;
@@ -134,14 +135,18 @@ const struct unit *code_unit(struct code *code, uint64_t pc);
 /* The entry of the translation that the unit leads to, or NULL. */
 const void *code_entry(const struct code *code, const struct unit *unit);
 
-/* Makes one, or sees to it that code_find() has a unit that can be interpreted. The same result. */
-const void *code_translate(struct code *code, const struct unit *unit);
+/* Makes one, or sees to it that code_find() has a unit that can be interpreted. The same result. `counts`: it may become hot. */
+const void *code_translate(struct code *code, const struct unit *unit, bool counts);
 
 /* The translation at `pc`, made when there is none; NULL when there is none to be had. */
-const struct translation *code_translation(struct code *code, uint64_t pc);
+const struct translation *code_translation(struct code *code, uint64_t pc, bool counts);
 
 /* The hart came through the link to the unit's pc: if it has a translation, the link leads there from now on. */
 void code_tie(struct code *code, uint64_t link, const struct unit *unit);
+
+/* Where the hart that came through the link, which has LIFT_APART, goes on: the entry of the translation at `pc` without spans, made
+ * when there is none; NULL when there is none to be had. */
+const void *code_apart(struct code *code, uint64_t link, uint64_t pc);
 
 /* What the translation at `pc` is, and a loop's path. */
 enum code_heat {
@@ -160,6 +165,11 @@ bool code_heat(struct hart *hart, uint64_t pc, const struct lift_way *way);
 
 /* The unit at `pc` need not count its ways back: where they lead, no loop will be made. */
 void code_cool(struct code *code, uint64_t pc);
+
+/* A computer's user code: the translation at `pc`, which counts, becomes direct. Those that have the instruction at `pc` are direct
+ * no longer, and do not count either. */
+void code_make_direct(struct code *code, uint64_t pc);
+void code_make_paged(struct code *code, uint64_t pc);
 
 /* Sees to it that the interpreter's unit at `pc` is the one instruction alone, so that what follows can be a translation.
  * False: the instruction begins a translation itself. */

@@ -241,16 +241,24 @@ static void fence_pages(struct watch *w, struct watch_page *p, bool announces)
     }
 }
 
-/* Pages that could not be watched when they should have been. */
+/* A page that could not be watched when it should have been may be some time soon. */
+static void stop_refusing(struct watch *w, struct watch_page *p)
+{
+    if (!p->open_link || !p->refused)
+        return;
+    open_remove(w, p);
+    p->refused = false;
+    open_add(w, p);
+}
+
+/* Those that may be now. */
 static void retry_settled(struct watch *w)
 {
     for (uint64_t page; w->ops->settled && (page = w->ops->settled(w->context)) != UINT64_MAX;) {
         struct watch_page *p = find(w, page >> PAGE_SHIFT);
         if (!p || !p->open_link || !p->refused)
             continue;
-        open_remove(w, p);
-        p->refused = false;
-        open_add(w, p);
+        stop_refusing(w, p);
         p->quiet = QUIET_FENCES;
     }
 }
@@ -299,6 +307,8 @@ bool watch_fault(struct watch *w, uint64_t address)
         return false;
     if (p->watched)
         count_fault(w, p);
+    else if (w->ops->settled)
+        stop_refusing(w, p); /* unprotect() ends the wait for it */
     return unprotect(w, p->number); /* another thread may have been faster, and have done it */
 }
 

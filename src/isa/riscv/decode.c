@@ -28,10 +28,11 @@ static unsigned lane(uint64_t lanes, enum rv_lane low, enum rv_width width)
 
 int rv_decode(uint32_t word, struct rv_insn *insn)
 {
-    bool is_long = (word & 3) == 3;
-    word = is_long ? word : word & UINT16_MAX;
-    const struct rv_pattern *pattern =
-        &rv_patterns[rv_buckets[is_long ? rv_bucket32(word) : rv_bucket16(word)]];
+    /* Without branches: which of both it is cannot be predicted. */
+    uint32_t is_long = (word & 3) == 3, long_mask = -is_long;
+    word &= long_mask | UINT16_MAX;
+    uint32_t bucket = (rv_bucket32(word) & long_mask) | (rv_bucket16(word) & ~long_mask);
+    const struct rv_pattern *pattern = &rv_patterns[rv_buckets[bucket]];
     while ((word & pattern->mask) != pattern->match || (word & pattern->checked) == pattern->reserved)
         pattern++;
 
@@ -40,7 +41,7 @@ int rv_decode(uint32_t word, struct rv_insn *insn)
     *insn = (struct rv_insn){
         .op = pattern->op,
         .row = pattern->row,
-        .length = is_long ? 4 : 2,
+        .length = (uint8_t)(2 + 2 * is_long),
         .rd = (uint8_t)lane(lanes, RV_LANE_RD, RV_WIDTH_RD),
         .rs1 = (uint8_t)lane(lanes, RV_LANE_RS1, RV_WIDTH_RS1),
         .rs2 = (uint8_t)lane(lanes, RV_LANE_RS2, RV_WIDTH_RS2),
@@ -52,5 +53,5 @@ int rv_decode(uint32_t word, struct rv_insn *insn)
     };
     if (unlikely(pattern->row == RV_INVALID))
         return 0;
-    return is_long ? 4 : 2; /* not from memory: the caller's next fetch waits for it */
+    return (int)(2 + 2 * is_long); /* not from memory: the caller's next fetch waits for it */
 }

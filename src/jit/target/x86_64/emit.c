@@ -767,5 +767,6 @@ const struct jit_target jit_target_host = {
     .finish = x86_finish_cold,
     .exit = x86_emit_exit,
     .loop = x86_emit_loop,
+    .count = x86_emit_count,
     .thunks = x86_make_thunks,
 };

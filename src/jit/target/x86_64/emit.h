@@ -77,6 +77,7 @@ uint32_t x86_move_fp(enum ir_type type, bool store);
 bool x86_store_immediate(const struct jit_assembler *as, const struct ir_ins *ins, int32_t *imm);
 ir_ref x86_stored(struct jit_assembler *as, const struct ir_ins *ins);
 void x86_store_imm(struct jit_assembler *as, unsigned op, struct x86_mem mem, int32_t imm);
+void x86_emit_zero(struct jit_assembler *as, struct x86_mem mem, unsigned zero); /* ZERO */
 void x86_store_reg(struct jit_assembler *as, unsigned op, struct x86_mem mem, unsigned reg);
 
 static inline bool x86_is_paged(const struct jit_assembler *as)
@@ -84,17 +85,28 @@ static inline bool x86_is_paged(const struct jit_assembler *as)
     return as->machine->page_bits;
 }
 
+/* Does an access look its page up? */
+static inline bool x86_looks_up(const struct jit_assembler *as)
+{
+    return x86_is_paged(as) && !as->ir->direct;
+}
+
 static inline int32_t x86_state_offset(const struct jit_assembler *as, size_t member)
 {
     return as->machine->state + (int32_t)member;
 }
 
-/* Paged memory: loads and stores (false: it is none of them); and what brings the host address of an atomic's operand, which is
+/* Paged memory: loads and stores that look up their page, and HOST (false: it is none of them); and what brings the host address of an atomic's operand, which is
  * aligned, to `at`, not rax. */
 bool x86_emit_paged(struct jit_assembler *as, ir_ref ref);
 void x86_emit_paged_address(struct jit_assembler *as, const struct ir_ins *ins, unsigned at);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
+
+/* In cold code: the way home and out of a side exit. Returns its address. */
+const uint8_t *x86_side_stub(struct jit_assembler *as, const struct jit_steps *steps,
+                             const struct ir_exit *exit);
 void x86_emit_loop(struct jit_assembler *as);
+void x86_emit_count(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
 

@@ -78,11 +78,18 @@ uint32_t x86_move_fp(enum ir_type type, bool store)
     return X86(type == IR_F64 ? 0xf2 : 0xf3, 1, store ? 0x11 : 0x10);
 }
 
+/* By way of a span it cannot fault. */
+static void settle_fault(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    if (!ir_is_host_address(as->ir, ins->a))
+        jit_settle_fault(as);
+}
+
 static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     unsigned r = jit_def(as, ref, JIT_INTEGERS);
     jit_share(as, r);
-    jit_settle_fault(as);
+    settle_fault(as, ins);
     x86_rm(as, x86_load_opcode(ins->op), r, x86_address(as, ins->a));
     jit_done(as);
 }
@@ -90,7 +97,7 @@ static void emit_load(struct jit_assembler *as, ir_ref ref, const struct ir_ins 
 static void emit_load_fp(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
     unsigned r = jit_def(as, ref, JIT_FPS);
-    jit_settle_fault(as);
+    settle_fault(as, ins);
     struct x86_mem m = x86_address(as, ins->a);
     x86_sse_m(as, x86_move_fp(ins->type, false), r, 0, m);
     jit_done(as);
@@ -134,7 +141,7 @@ void x86_store_reg(struct jit_assembler *as, unsigned op, struct x86_mem mem, un
 static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
 {
     int32_t imm;
-    jit_settle_fault(as);
+    settle_fault(as, ins);
     if (x86_store_immediate(as, ins, &imm)) {
         x86_store_imm(as, ins->op, x86_address(as, ins->a), imm);
     } else {
@@ -146,7 +153,7 @@ static void emit_store(struct jit_assembler *as, const struct ir_ins *ins)
 
 static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
 {
-    jit_settle_fault(as);
+    settle_fault(as, ins);
     unsigned rv = jit_use(as, jit_unboxed(as, ins->b, ins->type), JIT_FPS);
     x86_sse_m(as, x86_move_fp(ins->type, true), rv, 0, x86_address(as, ins->a));
     jit_done(as);
@@ -162,8 +169,8 @@ static void lock(struct jit_assembler *as)
 /* Where an atomic's operand is. Of paged memory, in a register that x86_emit_paged_address() fills. */
 static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, uint32_t allowed)
 {
-    struct x86_mem m = {.index = -1, .guest = !x86_is_paged(as)};
-    unsigned reg = x86_is_paged(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX)))
+    struct x86_mem m = {.index = -1, .guest = !x86_looks_up(as)};
+    unsigned reg = x86_looks_up(as) ? jit_temp(as, allowed & ~(as->wanted | JIT_REG(RAX)))
                                     : jit_use(as, address, allowed);
     m.base = (int8_t)reg;
     return m;
@@ -172,7 +179,7 @@ static struct x86_mem atomic_address(struct jit_assembler *as, ir_ref address, u
 /* Ends an atomic operation. */
 static void end_atomic(struct jit_assembler *as, const struct ir_ins *ins, struct x86_mem m)
 {
-    if (x86_is_paged(as))
+    if (x86_looks_up(as))
         x86_emit_paged_address(as, ins, (unsigned)m.base);
     jit_done(as);
 }
@@ -182,7 +189,7 @@ static void emit_exchange(struct jit_assembler *as, ir_ref ref, const struct ir_
 {
     jit_settle_fault(as);
     unsigned r = jit_def(as, ref, JIT_INTEGERS & ~as->wanted);
-    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
+    struct x86_mem m = x86_looks_up(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
     if (ins->op == IR_AADD) {
         x86_rm(as, X86(0, 1, 0xc1) | x86_width(ins), r, m);
         lock(as);
@@ -209,7 +216,7 @@ static void emit_update(struct jit_assembler *as, const struct ir_ins *ins)
 {
     jit_settle_fault(as);
     unsigned rv = jit_use(as, ins->b, JIT_INTEGERS);
-    struct x86_mem m = x86_is_paged(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
+    struct x86_mem m = x86_looks_up(as) ? atomic_address(as, ins->a, JIT_INTEGERS) : x86_address(as, ins->a);
     x86_rm(as, X86_ALU_STORE(alu_of(ins->op)) | x86_width(ins), rv, m);
     lock(as);
     end_atomic(as, ins, m);
@@ -276,6 +283,26 @@ static void emit_compare_exchange(struct jit_assembler *as, ir_ref ref, const st
     end_atomic(as, ins, m);
 }
 
+/* By way of a vector register. */
+void x86_emit_zero(struct jit_assembler *as, struct x86_mem m, unsigned zero)
+{
+    enum { VECTOR = 16 };
+    m.disp += IR_ZERO_BYTES;
+    for (unsigned i = 0; i < IR_ZERO_BYTES; i += VECTOR) {
+        m.disp -= VECTOR;
+        x86_sse_m(as, X86(0, 1, 0x11), zero, 0, m); /* movups */
+    }
+    x86_sse(as, X86(0, 1, 0x57), zero, zero, zero); /* xorps */
+}
+
+static void emit_zero(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    jit_settle_fault(as);
+    struct x86_mem m = x86_address(as, ins->a);
+    x86_emit_zero(as, m, jit_temp(as, JIT_FPS));
+    jit_done(as);
+}
+
 /* lock or $0, (return stack): cheaper than mfence, and as strong for ordinary memory. */
 static void emit_fence(struct jit_assembler *as)
 {
@@ -285,7 +312,7 @@ static void emit_fence(struct jit_assembler *as)
 void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
-    if (x86_is_paged(as) && x86_emit_paged(as, ref))
+    if (x86_looks_up(as) && x86_emit_paged(as, ref))
         return;
     if (is_update(as, ref, ins->op)) {
         emit_update(as, ins);
@@ -298,6 +325,7 @@ void x86_emit_memory(struct jit_assembler *as, ir_ref ref)
     case IR_ST32:
     case IR_ST64: emit_store(as, ins); break;
     case IR_STF: emit_store_fp(as, ins); break;
+    case IR_ZERO: emit_zero(as, ins); break;
     case IR_FENCE: emit_fence(as); break;
     case IR_AXCHG:
     case IR_AADD: emit_exchange(as, ref, ins); break;

@@ -1,5 +1,5 @@
 /* Loads, stores and atomics of paged memory: the page is looked up in line, whatever the table does not say is done by the front
- * end's helper, called from cold code.
+ * end's helper, called from cold code. A span's page is looked up once (HOST), and its accesses are those of flat memory.
  *
  *     entry = pages + (address >> 12) % size      lea, shr, and, add
  *     tag = page of the access's last byte        lea, and: one that crosses pages has another tag
@@ -100,7 +100,8 @@ static void emit_addend(struct jit_assembler *as, const struct look_up *l)
 /* In cold code: does the operation as state.access says, but for its kind. */
 static void call_helper(struct jit_assembler *as, const struct ir_ins *ins)
 {
-    as->target->store_constant(as, ins->op | ins->type << 8,
+    unsigned write = ins->op == IR_HOST && as->ir->spans[ins->a].writes;
+    as->target->store_constant(as, (int64_t)(ins->op | ins->type << 8 | write << 16),
                                access_at(as, offsetof(struct jit_access, op)).disp);
     x86_call(as, as->thunks->access);
 }
@@ -234,6 +235,87 @@ static void emit_store_fp(struct jit_assembler *as, const struct ir_ins *ins)
     jit_done(as);
 }
 
+static const uint8_t *slow_zero(struct jit_assembler *as, const struct ir_ins *ins, const struct look_up *l,
+                                const uint8_t *back)
+{
+    const uint8_t *at = begin_slow(as, l);
+    call_helper(as, ins);
+    end_slow(as, back);
+    return at;
+}
+
+static void emit_zero(struct jit_assembler *as, const struct ir_ins *ins)
+{
+    struct look_up l;
+    jit_settle_fault(as);
+    choose_store_registers(as, ins, &l);
+    unsigned zero = jit_temp(as, JIT_FPS);
+    const uint8_t *slow = slow_zero(as, ins, &l, jit_here(as));
+    x86_emit_zero(as, host_address(&l), zero);
+    emit_addend(as, &l);
+    emit_look_up(as, &l, slow);
+    jit_done(as);
+}
+
+/* ---- Spans ---- */
+
+/* The bytes of the span. */
+static struct look_up span_look_up(struct jit_assembler *as, const struct ir_ins *ins,
+                                   const struct ir_span *span)
+{
+    struct look_up l = {.address = guest_address(as, ins->b),
+                        .size = (unsigned)(span->high - span->low),
+                        .tags = span->writes ? offsetof(struct jit_page, write) : offsetof(struct jit_page, read)};
+    return l;
+}
+
+static void emit_refusal_test(struct jit_assembler *as, enum x86_condition refused, const uint8_t *stub,
+                              unsigned reg, int32_t limit)
+{
+    x86_alu_imm(as, ALU_CMP, X86_W, reg, limit);
+    x86_jcc(as, refused, stub);
+}
+
+/* The entry is not right: of a span that crosses pages nobody need be asked. */
+static const uint8_t *slow_span(struct jit_assembler *as, const struct ir_ins *ins, const struct look_up *l,
+                                const uint8_t *refused, const uint8_t *back)
+{
+    const uint8_t *at = x86_cold_begin(as);
+    address_to(as, l->entry, l->address, 0);
+    x86_rr(as, X86_ALU(ALU_XOR) | X86_W, l->tag, l->entry);
+    emit_refusal_test(as, X86_A, refused, l->tag, ~PAGE_MASK);
+    x86_rm(as, X86_MOV_STORE | X86_W, l->entry, access_at(as, offsetof(struct jit_access, address)));
+    as->target->store_constant(as, l->size, access_at(as, offsetof(struct jit_access, value)).disp);
+    call_helper(as, ins);
+    as->target->load(as, l->entry, access_at(as, offsetof(struct jit_access, value)).disp);
+    emit_refusal_test(as, X86_E, refused, l->entry, JIT_PAGE_NONE);
+    end_slow(as, back);
+    return at;
+}
+
+/* result = operand + addend. The result's register is free before that, unless the operand or what the way out needs is there. */
+static void emit_host(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
+{
+    const struct ir_span *span = &as->ir->spans[ins->a];
+    const struct ir_exit exit = {.kind = IR_EXIT_GO, .pc = span->pc};
+    struct jit_steps steps;
+    unsigned r = jit_def(as, ref, JIT_INTEGERS);
+    jit_share(as, r);
+    jit_settle(as, ~UINT64_C(0)); /* of a way that is rarely taken */
+    struct look_up l = span_look_up(as, ins, span);
+    bool shared = as->held[r] || l.address.base == (int)r;
+    as->busy |= JIT_REG(r);
+    l.entry = shared ? jit_temp(as, JIT_INTEGERS) : r;
+    l.tag = jit_temp(as, JIT_INTEGERS);
+    jit_way_home(as, 0, 0, &steps);
+    x86_rm(as, X86_LEA | X86_W, r, host_address(&l));
+    const uint8_t *found = jit_here(as), *refused = x86_side_stub(as, &steps, &exit);
+    emit_addend(as, &l);
+    l.address.disp += span->low;
+    emit_look_up(as, &l, slow_span(as, ins, &l, refused, found));
+    jit_done(as);
+}
+
 /* ---- Atomics ---- */
 
 /* Atomics have no register to spare: the guest's address is passed in memory, and rax is borrowed. */
@@ -263,7 +345,10 @@ void x86_emit_paged_address(struct jit_assembler *as, const struct ir_ins *ins, 
 bool x86_emit_paged(struct jit_assembler *as, ir_ref ref)
 {
     const struct ir_ins *ins = ir_at(as->ir, ref);
+    if (ir_is_host_address(as->ir, ins->a))
+        return false;
     switch (ins->op) {
+    case IR_HOST: emit_host(as, ref, ins); return true;
     case IR_LDS8:
     case IR_LDU8:
     case IR_LDS16:
@@ -277,6 +362,7 @@ bool x86_emit_paged(struct jit_assembler *as, ir_ref ref)
     case IR_ST32:
     case IR_ST64: emit_store(as, ins); return true;
     case IR_STF: emit_store_fp(as, ins); return true;
+    case IR_ZERO: emit_zero(as, ins); return true;
     default: return false;
     }
 }

@@ -140,11 +140,62 @@ static inline unsigned high(int8_t reg)
     return reg < 0 ? 0 : (unsigned)reg;
 }
 
+/* ---- Most instructions: at most eight bytes, put together in a register ---- */
+
+/* The first byte lowest. Once in memory: what is spread over more of it is less often in the processor's cache. */
+static __attribute__((noinline)) void put(struct jit_assembler *as, uint64_t bytes, unsigned size)
+{
+    if (!take_room(as, size))
+        return;
+    if (unlikely(as->in_cold)) {
+        memcpy(as->cold, &bytes, sizeof(bytes));
+        as->cold += size;
+        return;
+    }
+    bytes <<= 8 * (sizeof(bytes) - size);
+    memcpy(as->hot - sizeof(bytes), &bytes, sizeof(bytes));
+    as->hot -= size;
+}
+
+struct word {
+    uint64_t bytes;
+    unsigned size;
+};
+
+/* Prefix, REX and opcode before the operands' bytes, ModRM first; of the maps 0 and 1. */
+static inline struct word with_opcode(uint32_t op, unsigned rex, bool byte_register, struct word operands)
+{
+    unsigned prefix = op >> 16 & 0xff, two = op >> 8 & 1, has_rex = rex || byte_register;
+    uint64_t bytes = (operands.bytes << 8 | (op & 0xff)) << 8 * two | (0x0fu & -two);
+    bytes = bytes << 8 * has_rex | ((0x40u | rex) & -has_rex);
+    unsigned size = operands.size + 1 + two + has_rex;
+    return likely(!prefix) ? (struct word){bytes, size} : (struct word){bytes << 8 | prefix, size + 1};
+}
+
+static inline unsigned rex_of(uint32_t op, unsigned reg, unsigned index, unsigned base)
+{
+    return (op & X86_W ? 8u : 0) | (reg >> 1 & 4) | (index >> 2 & 2) | (base >> 3 & 1);
+}
+
+/* ModRM, SIB and displacement. */
+static inline struct word memory_bytes(unsigned reg, struct x86_mem m)
+{
+    unsigned base = (unsigned)m.base & 7, low = (reg & 7) << 3;
+    unsigned size = m.disp == 0 && base != NO_BASE ? 0 : m.disp == (int8_t)m.disp ? 1 : 4;
+    unsigned mod = (size == 4 ? 2 : size) << 6;
+    uint64_t disp = size == 1 ? (uint8_t)m.disp : (uint32_t)m.disp;
+    if (m.index < 0 && base != SIB)
+        return (struct word){mod | low | base | disp << 8, 1 + size};
+    unsigned index = m.index < 0 ? SIB : (unsigned)m.index & 7;
+    return (struct word){mod | low | SIB | (m.scale << 6 | index << 3 | base) << 8 | disp << 16, 2 + size};
+}
+
 void x86_rri(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm, int32_t imm, unsigned size)
 {
-    uint8_t *at = add_number(end_of(as), imm, size);
-    at = add_modrm(at, 3, reg, rm);
-    finish(as, add_opcode(at, op, reg, 0, rm, wants_rex(op, reg) || wants_rex(op, rm)));
+    const struct word operands = {0xc0 | (reg & 7) << 3 | (rm & 7) | (uint64_t)(uint32_t)imm << 8, 1 + size};
+    struct word w =
+        with_opcode(op, rex_of(op, reg, 0, rm), wants_rex(op, reg) || wants_rex(op, rm), operands);
+    put(as, w.bytes, w.size);
 }
 
 void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
@@ -152,13 +203,19 @@ void x86_rr(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm)
     x86_rri(as, op, reg, rm, 0, 0);
 }
 
-static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
+static inline bool wants_segment(const struct jit_assembler *as, struct x86_mem mem)
 {
-    return mem.guest && as->machine->memory_base ? add(at, 0x65) : at;
+    return mem.guest && (as->machine->memory_base || as->ir->direct);
 }
 
-void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
-             unsigned size)
+static inline uint8_t *add_segment(const struct jit_assembler *as, uint8_t *at, struct x86_mem mem)
+{
+    return wants_segment(as, mem) ? add(at, 0x65) : at;
+}
+
+/* The same, byte by byte: any instruction. */
+static __attribute__((noinline)) void put_long(struct jit_assembler *as, uint32_t op, unsigned reg,
+                                               struct x86_mem mem, int32_t imm, unsigned size)
 {
     uint8_t *end = end_of(as), *behind = add_number(end, imm, size);
     uint8_t *at = add_memory(as, behind, reg, mem);
@@ -167,6 +224,21 @@ void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem
     if (unlikely(mem.target && as->in_cold))
         move_target(at, behind, end);
     finish(as, at);
+}
+
+void x86_rmi(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem, int32_t imm,
+             unsigned size)
+{
+    if (unlikely(mem.base < 0 || wants_segment(as, mem))) {
+        put_long(as, op, reg, mem, imm, size);
+        return;
+    }
+    unsigned rex = rex_of(op, reg, high(mem.index), (unsigned)mem.base);
+    struct word w = with_opcode(op, rex, wants_rex(op, reg), memory_bytes(reg, mem));
+    if (likely(w.size + size <= sizeof(w.bytes)))
+        put(as, w.bytes | (size ? (uint64_t)(uint32_t)imm << 8 * w.size : 0), w.size + size);
+    else
+        put_long(as, op, reg, mem, imm, size);
 }
 
 void x86_rm(struct jit_assembler *as, uint32_t op, unsigned reg, struct x86_mem mem)
@@ -209,22 +281,6 @@ void x86_sse_m(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned sec
 void x86_bytes(struct jit_assembler *as, const char *bytes, unsigned size)
 {
     jit_put_bytes(as, bytes, size);
-}
-
-/* An instruction of up to eight bytes, the lowest first. Once in memory: what is spread over more of it is less often in the
- * processor's cache. */
-static __attribute__((noinline)) void put(struct jit_assembler *as, uint64_t bytes, unsigned size)
-{
-    if (!take_room(as, size))
-        return;
-    if (as->in_cold) {
-        memcpy(as->cold, &bytes, sizeof(bytes));
-        as->cold += size;
-        return;
-    }
-    bytes <<= 8 * (sizeof(bytes) - size);
-    memcpy(as->hot - sizeof(bytes), &bytes, sizeof(bytes));
-    as->hot -= size;
 }
 
 void x86_mov_state(struct jit_assembler *as, unsigned op, unsigned reg, int32_t offset)

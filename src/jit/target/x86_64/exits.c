@@ -61,6 +61,13 @@ static const uint8_t *count_stub(struct jit_assembler *as, const struct jit_step
     return stub;
 }
 
+void x86_emit_count(struct jit_assembler *as)
+{
+    const struct ir *ir = as->ir;
+    const struct ir_exit entry = {.kind = IR_EXIT_GO, .pc = ir->pc, .reason = ir->reason};
+    emit_count(as, &entry, count_stub(as, NULL, &entry, ir->pc));
+}
+
 static void emit_poll_check(struct jit_assembler *as, const uint8_t *stub)
 {
     x86_jcc(as, X86_NE, stub);
@@ -87,9 +94,8 @@ static void stop_forwards(struct jit_assembler *as, const struct ir_exit *exit)
     x86_jmp(as, as->thunks->stop);
 }
 
-/* The way home and out of a side exit. */
-static const uint8_t *side_stub(struct jit_assembler *as, const struct jit_steps *steps,
-                                const struct ir_exit *exit)
+const uint8_t *x86_side_stub(struct jit_assembler *as, const struct jit_steps *steps,
+                             const struct ir_exit *exit)
 {
     bool near = exit->kind != IR_EXIT_STOP && !exit->far;
     struct jit_site *site = near ? new_site(as, exit->pc) : NULL;
@@ -207,7 +213,7 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
         struct jit_site *site = new_site(as, exit->pc);
         site->field = x86_jcc_site(as, t.condition, site->stub);
     } else {
-        jump_if(as, &t, side_stub(as, &steps, exit));
+        jump_if(as, &t, x86_side_stub(as, &steps, exit));
     }
     x86_test_emit(as, &t);
     jit_done(as);
@@ -398,7 +404,7 @@ static void emit_loop_end(struct jit_assembler *as, const struct ir_exit *exit)
     bool back = leads_back(as, exit);
     jit_settle(as, back ? 0 : set_behind_way_back(as));
     find_way(as, exit, &steps);
-    x86_jmp(as, back ? jit_here(as) : side_stub(as, &steps, exit));
+    x86_jmp(as, back ? jit_here(as) : x86_side_stub(as, &steps, exit));
     if (back) {
         lead_back(as);
         jit_emit_steps(as, &steps);
