@@ -26,7 +26,7 @@ struct guise_vm {
         *interrupts, *reboot, *mmu, *temporary, *timeout, *dump_dtb;
     struct list disks;
     uint64_t memory_bytes;
-    uint8_t satp_mode; /* 0: default */
+    uint8_t satp_mode;               /* 0: default */
     unsigned harts, timeout_seconds; /* 0: no time-out */
 };
 
