@@ -19,10 +19,11 @@ struct host_return_stack {
 };
 
 struct host_guest_thread {
-    uint8_t *mapping;                 /* NULL: none */
-    struct host_return_stack returns; /* the one in use: at first the mapping's, then whichever is put there */
-    stack_t outer;         /* the signal stack that was in use before */
-    _Atomic int pid, tid;  /* of the thread that has entered */
+    uint8_t *mapping; /* NULL: none */
+    struct host_return_stack
+        returns;          /* the one in use: at first the mapping's, then whichever is put there */
+    stack_t outer;        /* the signal stack that was in use before */
+    _Atomic int pid, tid; /* of the thread that has entered */
 };
 
 /* 0 or -errno. */

@@ -537,8 +537,9 @@ static void fill_set(struct jit_assembler *as, unsigned slot, ir_ref value)
 static ir_ref value_before(struct jit_assembler *as, const struct ir_ins *set)
 {
     ir_ref before = set->prev;
-    const struct ir_ins *ins = ir_at(as->ir, before | IR_BASE); /* that of 0 is not looked at */
-    return before && ins->op == IR_SET ? ins->b : before;
+    const struct ir_ins *ins = ir_at(as->ir, before | IR_BASE); /* of 0 any: it does not count */
+    unsigned is_set = (before != 0) & (ins->op == IR_SET);      /* in numbers: hard to predict */
+    return (ir_ref)((ins->b & -is_set) | (before & (is_set - 1)));
 }
 
 /* A pinned slot holds `before` from here upwards. */
@@ -622,20 +623,25 @@ static void found_fault(struct jit_assembler *as, ir_ref ref)
 
 static void want_parts(struct jit_assembler *as, ir_ref user, const struct ir_ins *ins, unsigned depth);
 
-/* Not only values are below IR_BASE, but all other things that instructions name as well. */
+static __attribute__((noinline)) void want_pin(struct jit_assembler *as, ir_ref user, ir_ref ref)
+{
+    unsigned pin = as->slot_pin[slot_of_get(ref)];
+    as->wanted |= JIT_REG(pin);
+    if (as->held[pin] != user)
+        hold_pin(as, slot_of_get(ref));
+}
+
+/* Not only constants are below IR_BASE, but all other things that instructions name as well. */
 static inline void want(struct jit_assembler *as, ir_ref user, ir_ref ref, unsigned depth)
 {
-    if (ir_is_constant(ref))
-        return;
     if (is_pinned_get(as, ref)) {
-        unsigned pin = as->slot_pin[slot_of_get(ref)];
-        as->wanted |= JIT_REG(pin);
-        if (as->held[pin] != user)
-            hold_pin(as, slot_of_get(ref));
+        want_pin(as, user, ref);
         return;
     }
-    const struct ir_ins *ins = ir_at(as->ir, ref);
-    if (ir_ops[ins->op].flags & IR_PART && depth && jit_is_idle(as, ref))
+    const struct ir_ins *ins = ir_at(as->ir, ref | IR_BASE); /* of a constant any: it does not count */
+    unsigned value = ref >= IR_BASE, idle = ins->reg == JIT_NO_REG && !ins->spill;
+    unsigned part = (ir_ops[ins->op].flags & IR_PART) != 0;
+    if (value & part & idle & (depth != 0))
         want_parts(as, user, ins, depth - (ins->op != IR_PAIR));
 }
 
@@ -681,8 +687,9 @@ static void look_for_fault(struct jit_assembler *as, ir_ref ref, const uint8_t *
 
 static void assemble_operation(struct jit_assembler *as, ir_ref ref, const struct ir_ins *ins)
 {
-    unsigned flags = ir_ops[ins->op].flags;
-    if (flags & IR_PURE && jit_is_idle(as, ref) && (!(flags & IR_KEEP) || ins->hint == JIT_CONSUMED))
+    unsigned flags = ir_ops[ins->op].flags, idle = ins->reg == JIT_NO_REG && !ins->spill;
+    unsigned droppable = (flags & (IR_PURE | IR_KEEP)) == IR_PURE;
+    if (idle & (droppable | (ins->hint == JIT_CONSUMED)))
         return;
     const uint8_t *cold = as->cold, *end = as->hot;
     want_operands(as, ref, ins);
@@ -716,7 +723,8 @@ static void assemble_all(struct jit_assembler *as, struct ir *ir)
             continue;
         }
         assemble_ins(as, (ir_ref)(IR_BASE + (ins - ir->ins)), ins);
-        ins -= ins > first && ins[-1].op == IR_PC;
+        const struct ir_ins *above = ins - (ins > first);
+        ins -= above->op == IR_PC;
     }
 }
 

@@ -56,8 +56,8 @@ static ir_ref push_get(struct ir *ir, unsigned slot)
 static ir_ref push_set(struct ir *ir, enum ir_type type, unsigned slot, ir_ref value)
 {
     ir_ref before = ir->slot[slot];
-    if (!before && slot < ir->machine->pin_count)
-        before = (ir_ref)(IR_BASE + slot);
+    unsigned first = !before & (slot < ir->machine->pin_count); /* in numbers: hard to predict */
+    before |= (ir_ref)((IR_BASE + slot) & -first);
     ir->slot[slot] = push(ir, IR_SET, type, before, (ir_ref)slot, value);
     ir->set[slot / 64] |= UINT64_C(1) << slot % 64;
     ir->value[slot] = value;
@@ -230,15 +230,15 @@ static void drop_set(struct ir *ir, unsigned slot)
     ir->value[slot] = first ? before : ir_at(ir, before)->b;
 }
 
-/* The value wants to be made where the slot lives. The first slot wins: it is usually the only one. Without branches, for they
- * would be hard to predict: nothing comes of the hint of what is no instruction, or no result of the slot's class. */
+/* The value wants to be made where the slot lives. The first slot wins: it is usually the only one. In numbers, for branches would
+ * be hard to predict: nothing comes of the hint of what is no instruction, or no result of the slot's class. */
 static inline void hint_value(struct ir *ir, const struct ir_slot *home, ir_ref value)
 {
     struct ir_ins *ins = ir_at(ir, value | IR_BASE);
     unsigned wanted = home->type == IR_F64 ? IR_RESULT_F : IR_RESULT_I;
-    bool takes =
+    unsigned takes =
         !ir_is_constant(value) & !ins->hint & (ins->op != IR_GET) & (ir_ops[ins->op].result == wanted);
-    ins->hint |= (takes ? home->pin : 0u) & 31u;
+    ins->hint |= home->pin & -takes & 31u;
 }
 
 void ir_set(struct ir *ir, unsigned slot, ir_ref value)

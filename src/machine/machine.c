@@ -87,6 +87,8 @@ struct machine_stats machine_stats(const struct machine *m)
         stats.instructions += h->hart->hart.instret;
         stats.calls += h->calls;
         stats.sleeps += h->sleeps;
+        stats.window_pages += h->hart->direct.filled;
+        stats.refused += h->hart->direct.refused;
         for (unsigned e = 0; e < ENGINE_EXIT_COUNT; e++)
             stats.exits[e] += h->hart->hart.exits[e];
     }

@@ -31,6 +31,7 @@ struct machine_stats {
     uint64_t instructions;  /* retired by all harts */
     uint64_t calls, sleeps; /* of the SBI; WFI */
     uint64_t exits[ENGINE_EXIT_COUNT];
+    uint64_t window_pages, refused; /* direct code: struct system_direct */
 };
 
 struct machine;

@@ -2,6 +2,8 @@
 #include "base/util.h"
 #include "machine/sbi.h"
 
+#include <string.h>
+
 /* ---- SRST: chapter 10 ---- */
 
 enum {
@@ -14,17 +16,25 @@ enum {
 #define RESET_VENDOR    UINT32_C(0xf0000000) /* and above: types of the platform's own */
 #define REASON_SPECIFIC UINT32_C(0xe0000000) /* and above: reasons of firmware and platform */
 
+/* Linux gives no reason. With reboot=panic_warm it asks for another type of reset when it panics than else. */
+static bool means_panic(const struct machine *m, uint32_t type)
+{
+    const char *append = m->config.files.append;
+    return type == RESET_WARM_REBOOT && append && strstr(append, "reboot=panic_w");
+}
+
 static long system_reset(struct sbi_call *call)
 {
+    struct machine *m = call->hart->machine;
     uint32_t type = (uint32_t)call->argument[0], reason = (uint32_t)call->argument[1];
     if (type >= RESET_VENDOR || reason >= REASON_SPECIFIC)
         return SBI_ERR_NOT_SUPPORTED;
     if (type > RESET_WARM_REBOOT || reason > REASON_FAILURE)
         return SBI_ERR_INVALID_PARAM;
-    enum machine_end end = reason == REASON_FAILURE ? MACHINE_FAILURE
-                           : type == RESET_SHUTDOWN ? MACHINE_POWER_OFF
-                                                    : MACHINE_REBOOT;
-    machine_stop(call->hart->machine, end);
+    enum machine_end end = reason == REASON_FAILURE || means_panic(m, type) ? MACHINE_FAILURE
+                           : type == RESET_SHUTDOWN                         ? MACHINE_POWER_OFF
+                                                                            : MACHINE_REBOOT;
+    machine_stop(m, end);
     call->elsewhere = true;
     return SBI_SUCCESS;
 }

@@ -332,6 +332,8 @@ static void print_stats(const struct boot *b, uint64_t wall)
         {"instructions", "instructions", s.instructions},
         {"firmware calls", "firmware_calls", s.calls},
         {"waits for interrupts", "wfi", s.sleeps},
+        {"pages brought into windows", "window_pages", s.window_pages},
+        {"accesses that no window served", "window_refused", s.refused},
         {"wall time, ns", "wall_ns", wall},
         {"user time, ns", "user_ns", nanoseconds(&usage.ru_utime)},
         {"system time, ns", "system_ns", nanoseconds(&usage.ru_stime)},

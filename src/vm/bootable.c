@@ -114,10 +114,10 @@ static int find_disk(struct bootable *b, const struct guise_vm *vm, const char *
     return r;
 }
 
-/* Both consoles when there are two; the last one is the kernel's first. */
+/* Both consoles when there are two; the last one is the kernel's first. A panic ends the machine (machine/sbi_board.c). */
 static bool make_append(struct bootable *b, const struct guise_vm *vm)
 {
-    return asprintf(&b->append, "root=/dev/vda rw quiet console=ttyS0%s%s%s",
+    return asprintf(&b->append, "root=/dev/vda rw quiet panic=-1 reboot=panic_warm console=ttyS0%s%s%s",
                     vm->console ? " console=hvc0" : "", vm->append ? " " : "",
                     vm->append ? vm->append : "") >= 0;
 }

@@ -50,13 +50,6 @@ static int check_engine(struct guise_vm *vm, const char *value)
     return engine_parse_kind(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
 }
 
-/* There is no lockstep of computers: what devices and clocks do is not the same twice. */
-static int check_machine_engine(struct guise_vm *vm, const char *value)
-{
-    bool is_one = engine_parse_kind(&vm->engine_parsed, value) && vm->engine_parsed.kind != ENGINE_LOCKSTEP;
-    return is_one ? 0 : GUISE_E_CONFIG;
-}
-
 static int check_engine_options(struct guise_vm *vm, const char *value)
 {
     return engine_parse_options(&vm->engine_parsed, value) ? 0 : GUISE_E_CONFIG;
@@ -243,7 +236,7 @@ static const struct property machine_properties[] = {
     {"temporary", TEXT(temporary), check_on, "on or off"},
     {"timeout", TEXT(timeout), check_timeout, "a number of seconds"},
     {"dump-dtb", TEXT(dump_dtb), check_not_empty, "a file"},
-    {"engine", TEXT(engine), check_machine_engine, "interp or jit"},
+    {"engine", TEXT(engine), check_engine, "interp, jit or lockstep"},
     COMMON_PROPERTIES,
     {0},
 };

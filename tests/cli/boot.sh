@@ -20,8 +20,8 @@ like 'nothing to boot: message' '*name an image (debian:trixie), or a kernel wit
 boot --memory 1
 is 'too little memory: status' 2 "$status"
 like 'too little memory: message' "*memory: '1' should be a size of 64M or more*" "$err"
-boot --engine lockstep --kernel Image
-like 'lockstep is for programs' "*engine: 'lockstep' should be interp or jit*" "$err"
+boot --engine fast --kernel Image
+like 'an engine that is not known' "*engine: 'fast' should be interp, jit or lockstep*" "$err"
 boot --cpus 65 --kernel Image
 like 'too many harts' "*cpus: '65' should be a number from 1 to 64*" "$err"
 boot --net tap --kernel Image

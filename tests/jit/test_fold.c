@@ -331,6 +331,12 @@ static bool store(void *context, uint64_t address, unsigned size, uint64_t value
     return true;
 }
 
+static bool reach(void *context, uint64_t address, unsigned size, bool write)
+{
+    (void)context, (void)write;
+    return address >= WINDOW && address - WINDOW + size <= WINDOW_SIZE;
+}
+
 struct outcome {
     struct ir_ending end;
     uint64_t slots[UNIT_SLOTS];
@@ -340,7 +346,7 @@ struct outcome {
 
 static void execute(const struct ir *ir, uint64_t seed, uint32_t upper, struct outcome *out)
 {
-    struct ir_world world = {load, store, out->memory, unit_calls, upper, false, NULL};
+    struct ir_world world = {load, store, out->memory, unit_calls, upper, false, reach};
     for (unsigned i = 0; i < UNIT_SLOTS; i++)
         out->slots[i] = unit_machine.slots[i].type == IR_F64 ? random_float(&seed) : random_value(&seed);
     for (unsigned i = 0; i < ARRAY_SIZE(out->memory); i++)
@@ -406,6 +412,8 @@ static void test_random_units(void **state)
         .length = 120, .floating = true, .memory = true, .calls = true, .faults = true};
     options.seed = 77;
     compare_units(options, 8000);
+    options.spans = true;
+    compare_units(options, 4000);
 }
 
 static void test_random_long_units(void **state)

@@ -198,6 +198,89 @@ static void test_branches(void **state)
     assert_verifies(ir);
 }
 
+static ir_ref reach(struct ir *ir, ir_ref base, int64_t offset, bool writes)
+{
+    ir_ref address = ir_reach(ir, base, offset, 8, writes, 0x1001);
+    if (writes)
+        ir_emit(ir, IR_ST64, IR_I64, address, ir_get(ir, A3));
+    else
+        load(ir, address);
+    return address;
+}
+
+static void end_unit(struct ir *ir)
+{
+    ir_leave(ir, (struct ir_exit){.kind = IR_EXIT_GO}, 0);
+    assert_verifies(ir);
+}
+
+/* A frame, addressed by way of the old and the new value of its register, and one beyond reach. */
+static void test_spans(void **state)
+{
+    struct ir *ir = *state;
+    ir_ref old = ir_get(ir, A0), new = add(ir, old, -32), below = add(ir, new, -16);
+    assert_true(ir_is_host_address(ir, reach(ir, new, 24, true)));
+    assert_int_equal(ir_at(ir, ir->spans[0].host)->b, new);
+    assert_int_equal(reach(ir, old, -8, false), reach(ir, new, 24, false));
+    assert_int_equal(reach(ir, below, 16, false), ir->spans[0].host);
+    reach(ir, below, 8, true);
+    assert_int_equal(ir->span_count, 1);
+    assert_int_equal(ir->spans[0].low, -8);
+    assert_int_equal(ir->spans[0].high, 32);
+    reach(ir, new, -1000, false);
+    assert_int_equal(ir->span_count, 2);
+    assert_int_equal(reach(ir, new, 5000, false), add(ir, new, 5000));
+    assert_int_equal(reach(ir, ir_constant(ir, 64), 0, false), ir_constant(ir, 64));
+    ir_end_spans(ir);
+    reach(ir, new, 0, true);
+    reach(ir, new, 8, false);
+    assert_int_equal(ir->span_count, 3);
+    end_unit(ir);
+    assert_int_equal(count_op(ir, IR_HOST), 2);
+}
+
+/* A span of loads serves a store that is certain to come; after a way out it is not. */
+static void test_span_writes(void **state)
+{
+    struct ir *ir = *state;
+    ir_ref base = ir_get(ir, A0);
+    reach(ir, base, 0, false);
+    reach(ir, base, 8, true);
+    assert_true(ir->span_count == 1 && ir->spans[0].writes);
+    reach(ir, ir_get(ir, A1), 0, false);
+    ir_branch(ir, ir_get(ir, A2), (struct ir_exit){.kind = IR_EXIT_GO});
+    reach(ir, ir_get(ir, A1), 8, false);
+    assert_int_equal(ir->span_count, 2);
+    reach(ir, ir_get(ir, A1), 0, true);
+    reach(ir, ir_get(ir, A1), 0, false);
+    reach(ir, base, 16, true);
+    assert_int_equal(ir->span_count, 3);
+    assert_false(ir->spans[1].writes);
+    end_unit(ir);
+    assert_int_equal(count_op(ir, IR_HOST), 3);
+}
+
+/* One access alone is what it were without a span, and a slot's value that only the accesses of a span might see is not kept. */
+static void test_single_access(void **state)
+{
+    struct ir *ir = *state;
+    ir_ref sum = add(ir, ir_get(ir, A1), 8);
+    reach(ir, ir_get(ir, A0), 8, false);
+    reach(ir, sum, 0, true);
+    unsigned first = ir->count;
+    reach(ir, ir_get(ir, A2), 0, false);
+    ir_set(ir, T0, ir_get(ir, A1));
+    reach(ir, ir_get(ir, A2), 8, false);
+    ir_set(ir, T0, ir_get(ir, A0));
+    end_unit(ir);
+    assert_int_equal(count_op(ir, IR_HOST), 1);
+    assert_int_equal(count_op(ir, IR_SET), 1);
+    assert_int_equal(count_op(ir, IR_ST64), 1);
+    for (unsigned i = 0; i < first; i++)
+        if (ir->ins[i].op == IR_ST64)
+            assert_int_equal(ir->ins[i].a, sum);
+}
+
 /* However the room is used up, what ir_has_room() promised is there. */
 static void test_room(void **state)
 {
@@ -284,9 +367,10 @@ int main(void)
 {
 #define UNIT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(test_begin),    UNIT_TEST(test_constants), UNIT_TEST(test_slots),
-        UNIT_TEST(test_hints),    UNIT_TEST(test_dead_sets), UNIT_TEST(test_marks),
-        UNIT_TEST(test_branches), UNIT_TEST(test_room),      UNIT_TEST(test_evaluate),
+        UNIT_TEST(test_begin),    UNIT_TEST(test_constants),   UNIT_TEST(test_slots),
+        UNIT_TEST(test_hints),    UNIT_TEST(test_dead_sets),   UNIT_TEST(test_marks),
+        UNIT_TEST(test_branches), UNIT_TEST(test_room),        UNIT_TEST(test_evaluate),
+        UNIT_TEST(test_spans),    UNIT_TEST(test_span_writes), UNIT_TEST(test_single_access),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

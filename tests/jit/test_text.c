@@ -50,6 +50,12 @@ static const char sample[] = PINNED "pc 0x10004\n"
                                     "r23 i64 call 0, -\n"
                                     "set fa0, r16\n"
                                     "set t0, r22\n"
+                                    "r26 i64 host r7, -8, 24 write -> 0x10015\n"
+                                    "r27 i64 add r26, 16\n"
+                                    "st64 r27, r0\n"
+                                    "r29 i64 lds32 r26\n"
+                                    "r30 i64 host r9, 0, 8 -> 0x1001b\n"
+                                    "r31 f64 ldf r30\n"
                                     "br r9 -> go 0x10040\n"
                                     "br r9 -> go 0x10000 count 5\n"
                                     "br r0 -> stop 3 0x10044\n"
@@ -146,6 +152,7 @@ static void test_limits(void **state)
     } cases[] = {
         {"nop\n", "too many instructions", IR_MAX_INS},
         {"br r0 -> go 1\n", "too many exits", IR_MAX_EXITS},
+        {"host r0, 0, 8 -> 1\n", "too many spans", IR_MAX_SPANS},
     };
     struct ir *ir = new_ir();
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -199,6 +206,7 @@ static void test_random_units(void **state)
     for (unsigned i = 0; i < 300; i++) {
         options.length = 1 + i % 200;
         options.loop = i % 3 == 0;
+        options.spans = i % 3 == 1;
         ir->no_fold = i & 1;
         uint64_t seed = options.seed;
         random_unit(ir, &unit_machine, 0x1000, &options);
@@ -306,6 +314,18 @@ static void test_verifier(void **state)
         {"poll -> go 1\nloop\n" GO, "a poll outside of a loop"},
         {"loop\npoll -> go 1\npoll -> go 1\n" GO, "a second poll"},
         {"loop\npoll -> stop 1 1\n" GO, "a poll goes on at a pc"},
+        {"r6 i64 host r0, 0, 0 -> 1\n" GO, "empty or too large"},
+        {"r6 i64 host r0, 0, 1025 -> 1\n" GO, "empty or too large"},
+        {"r6 f64 host r0, 0, 8 -> 1\n" GO, "type does not fit"},
+        {"r6 i64 host r4, 0, 8 -> 1\n" GO, "wrong class"},
+        {"r6 i64 host r0, 0, 8 -> 1\nr7 i64 add r6, 1\nr8 i64 ld64 r7\n" GO, "beyond its span"},
+        {"r6 i64 host r0, 0, 8 -> 1\nr7 i64 add r6, -1\nr8 i64 ldu8 r7\n" GO, "beyond its span"},
+        {"r6 i64 host r0, 0, 8 -> 1\nst64 r6, r0\n" GO, "not for stores"},
+        {"r6 i64 host r0, 0, 8 write -> 1\nst64 r6, r6\n" GO, "used as a value"},
+        {"r6 i64 host r0, 0, 8 -> 1\nr7 i64 add r6, r0\n" GO, "used as a value"},
+        {"r6 i64 host r0, 0, 8 -> 1\nr7 i64 add r6, 1\nset a0, r7\n" GO, "used as a value"},
+        {"r6 i64 host r0, 0, 8 write -> 1\nr7 i64 aadd r6, r0\n" GO, "used as a value"},
+        {"r6 i64 host r0, 0, 8 -> 1\nr7 i64 host r6, 0, 8 -> 1\n" GO, "used as a value"},
     };
     struct ir *ir = new_ir();
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -351,6 +371,12 @@ static void test_verifier_links(void **state)
     BREAK(ir->ins[0].op = IR_NOP, "pinned slots");
     BREAK(ir->loop = true; ir->ins[6].op = ir->ins[8].op = IR_NOP, "the loop is missing");
     BREAK(ir->count = 0, "empty");
+    static const char with_spans[] = PINNED "r6 i64 host r0, 0, 8 -> 1\nr7 i64 host r0, 0, 8 -> 1\n" GO;
+    assert_int_equal(ir_parse(ir, &unit_machine, with_spans, &err), 0);
+    assert_int_equal(ir_verify(ir, &err), 0);
+    ir->ins[7].a = 0;
+    assert_int_equal(ir_verify(ir, &err), GUISE_E_CONFIG);
+    assert_non_null(strstr(err.text, "not HOST's"));
     free(ir);
 }
 

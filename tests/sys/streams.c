@@ -26,11 +26,12 @@ enum {
 #define SUPERVISOR_VA UINT64_C(0x40000000) /* an entry of the root each */
 #define USER_VA       UINT64_C(0x80000000)
 
-/* What the driver keeps in registers is not touched. a1 is an address of data, X_ALIGNED the same with alignment. */
-enum { RA = 1, X_FIRST = 5, X_LAST = 31, X_ALIGNED = 21, X_SCRATCH = 22 };
+/* What the driver keeps in registers is not touched. a1 is an address of data, X_ALIGNED the same with alignment; X_BASE is one that
+ * moves on. */
+enum { RA = 1, X_FIRST = 5, X_LAST = 31, X_ALIGNED = 21, X_SCRATCH = 22, X_BASE = 24 };
 #define KEPT                                                                                       \
     (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(9) | BIT(A1) | BIT(18) | BIT(19) | BIT(20) | \
-     BIT(X_ALIGNED))
+     BIT(X_ALIGNED) | BIT(X_BASE))
 
 /* Code in the making: halves of instructions. */
 struct stream {
@@ -108,17 +109,40 @@ static void put_computation(struct stream *s, bool fp)
            }));
 }
 
-/* Anywhere around a1, aligned or not, in this page or the next. */
-static void put_access(struct stream *s)
+static void put_access_at(struct stream *s, uint8_t base, int32_t offset)
 {
     static const uint16_t rows[] = {RV_LB, RV_LH, RV_LW, RV_LD, RV_LBU, RV_LHU, RV_LWU, RV_SB,
                                     RV_SH, RV_SW, RV_SD, RV_SD, RV_FLD, RV_FSD, RV_FLW, RV_FSW};
-    struct rv_insn insn = {.op = PICK(s->m, rows),
-                           .rd = free_register(s),
-                           .rs1 = A1,
-                           .rs2 = any_register(s),
-                           .imm = (int32_t)rng_below(&s->m->rng, 4096) - 2048};
+    struct rv_insn insn = {
+        .op = PICK(s->m, rows), .rd = free_register(s), .rs1 = base, .rs2 = any_register(s), .imm = offset};
     put(s, encode(insn));
+}
+
+/* Anywhere around a1, aligned or not, in this page or the next. */
+static void put_access(struct stream *s)
+{
+    put_access_at(s, A1, (int32_t)rng_below(&s->m->rng, 4096) - 2048);
+}
+
+/* As to a frame or a structure: some around one address, which may move on, and be loaded over at last. */
+static void put_accesses(struct stream *s)
+{
+    bool frame = rng_percent(&s->m->rng, 50);
+    unsigned count = 2 + rng_below(&s->m->rng, 6);
+    uint8_t base = A1;
+    if (frame) {
+        base = X_BASE;
+        put(s, INSN(ADDI, .rd = base, .rs1 = A1, .imm = (int32_t)rng_below(&s->m->rng, 256) - 128));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        put_access_at(s, base, (int32_t)rng_below(&s->m->rng, 96) - 32);
+        if (frame && rng_percent(&s->m->rng, 20))
+            put(s, INSN(ADDI, .rd = base, .rs1 = base, .imm = (int32_t)rng_below(&s->m->rng, 64) - 16));
+        if (rng_percent(&s->m->rng, 15))
+            put_computation(s, false);
+    }
+    if (frame && rng_percent(&s->m->rng, 30))
+        put(s, INSN(LD, .rd = base, .rs1 = base, .imm = 8));
 }
 
 static void put_atomic(struct stream *s)
@@ -192,8 +216,10 @@ static void put_any(struct stream *s)
         put_computation(s, false);
     else if (kind < 45)
         put_computation(s, true);
-    else if (kind < 65)
+    else if (kind < 57)
         put_access(s);
+    else if (kind < 65)
+        put_accesses(s);
     else if (kind < 71)
         put_atomic(s);
     else if (kind < 83)
@@ -286,12 +312,20 @@ static void map_mode(struct maker *m, uint64_t va, uint64_t user, unsigned table
     }
 }
 
+/* An offset in a page: that of a1. Half of all are near the page's ends. */
+static uint64_t data_offset(struct maker *m)
+{
+    enum { NEAR = 80 };
+    uint64_t offset = rng_below(&m->rng, PAGE);
+    return rng_percent(&m->rng, 50) ? (offset % (2 * NEAR) - NEAR) & (PAGE - 1) : offset;
+}
+
 static void run_stream(struct maker *m, uint64_t start)
 {
     static const uint8_t modes[] = {PRIV_M, PRIV_S, PRIV_S, PRIV_U, PRIV_U};
     uint8_t mode = PICK(m, modes);
     uint64_t va = mode == PRIV_S ? SUPERVISOR_VA : USER_VA;
-    uint64_t page = 1 + rng_below(&m->rng, DATA_PAGES - 2), offset = rng_below(&m->rng, PAGE);
+    uint64_t page = 1 + rng_below(&m->rng, DATA_PAGES - 2), offset = data_offset(m);
     add(m, &(struct sys_case){.word = INSN(ADDI),
                               .mode = mode,
                               .pc = mode == PRIV_M ? CODE_GPA + start : va + start,

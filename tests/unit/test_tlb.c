@@ -194,6 +194,9 @@ static void test_code_ids(void **state)
     fence(TLB_FENCE_ADDRESS, USER + PAGE, 0);
     assert_int_equal(tlb.code->id, id);
     assert_non_null(tlb_find_code(&tlb, USER));
+    for (uint64_t i = 1; i < 10000; i++)
+        fence(TLB_FENCE_ADDRESS, USER + i * PAGE, 0);
+    assert_int_equal(tlb.code->id, id);
     enter(PRIV_U, 2, 0);
     assert_int_not_equal(tlb.code->id, id);
     fence(TLB_FENCE_ASID, 0, 2);

@@ -306,19 +306,27 @@ static const void *host_address(const struct code *code, uint64_t pc)
     return code->ops->host ? code->ops->host(code->context, pc) : (const void *)(code->mem_base + pc);
 }
 
-/* Copies the guest's code at `pc`, up to `size` bytes of executable memory; says how many and whether they may change. */
-static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size, bool *changeable)
+/* Where the executable memory from `pc` on ends, or an address behind `size` bytes of it; says whether they may change. */
+static uint64_t executable_end(struct code *code, uint64_t pc, size_t size, bool *changeable)
 {
+    const uint64_t page_end = (pc | (PAGE_BYTES - 1)) + 1;
+    bool also,
+        paged = code->ops->host; /* what follows in another page need not follow in the host's memory */
     uint64_t at = pc, end;
-    bool also;
     *changeable = false;
-    if (code->ops->host) /* what follows in another page need not follow in the host's memory */
-        size = MIN(size, (size_t)(PAGE_BYTES - pc % PAGE_BYTES));
+    if (paged)
+        size = (size_t)MIN(page_end - pc, size);
     while (at - pc < size && code->ops->executable(code->context, at, &end, &also)) {
         *changeable |= also;
         at = end;
     }
-    size = MIN(at - pc, size);
+    return paged ? MIN(at, page_end) : at;
+}
+
+/* Copies the guest's code at `pc`, up to `size` bytes of executable memory; says how many and whether they may change. */
+static size_t fetch(struct code *code, uint64_t pc, uint8_t *source, size_t size, bool *changeable)
+{
+    size = (size_t)MIN(executable_end(code, pc, size, changeable) - pc, size);
     return size ? size - host_copy(source, host_address(code, pc), size) : 0;
 }
 
@@ -483,16 +491,22 @@ const void *code_entry(const struct code *code, const struct unit *unit)
 struct lifting {
     struct code *code;
     bool changeable;
+    uint64_t start,
+        end; /* known to be executable: found out once for most units, for it takes a lock and a search */
 };
 
 /* struct lift_source.fetch */
 static unsigned fetch_to_lift(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
 {
     struct lifting *l = context;
-    bool changeable;
-    size = (unsigned)fetch(l->code, pc, bytes, size, &changeable);
-    l->changeable |= changeable && size;
-    return size;
+    if (pc < l->start || pc >= l->end || size > l->end - pc) {
+        bool changeable;
+        l->start = pc;
+        l->end = executable_end(l->code, pc, size, &changeable);
+        l->changeable |= changeable && l->end != pc;
+        size = (unsigned)MIN(l->end - pc, size);
+    }
+    return size ? size - (unsigned)host_copy(bytes, host_address(l->code, pc), size) : 0;
 }
 
 /* A translation may begin at a pc if its bit is set: neighbours share a cache line, where the table has them apart. */

@@ -1,5 +1,5 @@
 /* Engines: what runs a hart. The interpreter alone; the translator with the interpreter for cold code (jit.c); and both of
- * them side by side, compared after every unit (lockstep.c).
+ * them side by side, compared after every unit (lockstep.c, lockstep_system.c).
  *
  * Threads, lifetime: options are constant and outlive the code that they were given to. */
 #ifndef CPU_RISCV_ENGINE_H

@@ -39,7 +39,7 @@ struct system_jit {
         uint64_t context; /* 0: none */
         struct jit_far *far;
     } tables[TABLES];
-    unsigned next;       /* table to be used for a new context */
+    unsigned next;           /* table to be used for a new context */
     uint64_t context;        /* that `far` and the return stack in use are of; 0: none */
     struct jit_far *far;     /* the context's */
     struct returns *returns; /* in use */
@@ -62,6 +62,8 @@ static struct system_hart *hart_of_state(void *state_register)
 
 static bool access_memory(struct system_hart *h, struct jit_access *a)
 {
+    if (unlikely(h->lockstep))
+        return system_lockstep_access(h, a);
     unsigned size = ir_access_size(a->op, a->type);
     if (a->op >= IR_ST8 && a->op <= IR_STF)
         return system_store(h, a->address, size, a->value);
@@ -198,11 +200,43 @@ static struct place follow(struct hart *hart, uint64_t link, uint64_t gpa)
     return place;
 }
 
+/* Is the page where it was when the jump was noted, perhaps in another fetch context? */
+static bool still_leads_there(struct system_hart *h, struct system_jump *jump)
+{
+    if (likely(jump->context == h->hart.context))
+        return true;
+    const struct tlb_code *page = system_fetch_page(h, jump->pc);
+    if (!page || !jump->cell ||
+        jump->pc - ((page->page & TLB_PAGE_MASK) | (jump->pc & ~TLB_PAGE_MASK)) != jump->bias)
+        return false;
+    jump->context = h->hart.context;
+    return true;
+}
+
+/* By the interpreter's jump cache, which is larger than a context's own and is not cleared for each: the table of units is far from
+ * the host's caches. */
+static struct place find_known(struct system_hart *h)
+{
+    struct hart *hart = &h->hart;
+    struct system_jump *slot = system_jump_slot(h, hart->pc);
+    if (slot->pc == hart->pc && still_leads_there(h, slot)) {
+        const struct unit *unit = system_jump_unit(slot);
+        const void *entry = code_entry(hart->code, unit);
+        hart->bias = slot->bias;
+        if (likely(entry))
+            return (struct place){unit, entry};
+    }
+    struct place place = find_place(h);
+    if (place.entry)
+        *slot = (struct system_jump){hart->pc, hart->context, place.unit->cells, hart->bias};
+    return place;
+}
+
 static struct place look_up(struct system_hart *h, uint64_t pc)
 {
     struct hart *hart = &h->hart;
     hart->pc = pc & ~UINT64_C(1);
-    struct place place = find_place(h);
+    struct place place = find_known(h);
     if (place.entry)
         *far_slot(h->jit->far, hart->pc) = (struct jit_far){hart->pc, place.entry, hart->bias, 0};
     return place;
@@ -317,7 +351,7 @@ static bool recover(struct system_hart *h)
     return true;
 }
 
-static unsigned enter(struct system_hart *h, const void *entry)
+unsigned system_jit_enter(struct system_hart *h, const void *entry)
 {
     struct hart *hart = &h->hart;
     if (unlikely(hart->jit_epoch != atomic_load_explicit(&hart->epoch, memory_order_relaxed)))
@@ -337,7 +371,7 @@ static bool execute(struct system_hart *h, struct place *place)
     struct hart *hart = &h->hart;
     bool stay = true;
     hart->jit.value = hart->pc - hart->bias; /* when it comes back at once */
-    unsigned reason = enter(h, place->entry);
+    unsigned reason = system_jit_enter(h, place->entry);
     switch (reason) {
     case JIT_LINK: stay = go_through(h, hart->jit.value, place); break;
     case JIT_LOOKUP: *place = look_up(h, hart->jit.value); break;

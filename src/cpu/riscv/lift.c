@@ -227,8 +227,7 @@ void lift_stop(struct lifter *l, const struct rv_insn *insn, const struct lift_r
 static void refill(struct lifter *l)
 {
     l->window_pc = l->pc;
-    l->window_size =
-        l->source->fetch(l->source->context, l->pc, l->window, sizeof(l->window) - sizeof(uint32_t));
+    l->window_size = l->source->fetch(l->source->context, l->pc, l->window, LIFT_AHEAD);
     l->window_whole = l->window_size >= sizeof(uint32_t) ? l->window_size - 3 : 0;
 }
 
@@ -357,6 +356,7 @@ unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result)
 {
+    uint8_t window[LIFT_WINDOW];
     struct lifter l = {
         .ir = ir,
         .source = source,
@@ -366,6 +366,7 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
         .f_slot = lift_f_slot,
         .missing = extensions_missing(limits->extensions),
         .pc = pc,
+        .window = window,
     };
     result->insns = result->piece_count = result->byte_count = 0;
     result->cut = false;

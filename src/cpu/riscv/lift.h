@@ -90,6 +90,7 @@ struct lift_loop {
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
     uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
+    ir_ref finished[32];             /* f registers' values at a way back, where they are loosened for it */
 };
 
 /* One way round a loop, as a hart has gone it. */

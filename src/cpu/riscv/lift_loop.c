@@ -191,7 +191,7 @@ void lift_loop_loosen(struct lifter *l)
         const struct ir_ins *last;
         const uint32_t *own = set_of(l, number, &last);
         if (own && is_in(*own, number)) {
-            l->finished[number] = l->ir->value[l->f_slot[number]];
+            l->loop->finished[number] = l->ir->value[l->f_slot[number]];
             ir_set(l->ir, l->f_slot[number], last->a);
             continue;
         }
@@ -207,7 +207,7 @@ void lift_loop_tighten(struct lifter *l)
         return;
     for (uint32_t set = unfinished(l->loop); set; set &= set - 1) {
         unsigned number = (unsigned)__builtin_ctz(set);
-        ir_set(l->ir, l->f_slot[number], l->finished[number]);
+        ir_set(l->ir, l->f_slot[number], l->loop->finished[number]);
     }
 }
 
@@ -264,6 +264,7 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
                uint64_t path, struct lift_loop *loop, struct lift_result *result)
 {
     struct lift_limits own = *limits;
+    uint8_t window[LIFT_WINDOW];
     struct lifter l = {
         .ir = ir,
         .source = source,
@@ -275,6 +276,7 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
         .path = path,
         .missing = extensions_missing(limits->extensions),
         .pc = pc,
+        .window = window,
     };
     own.counts = false;
     own.max_insns = MIN(2 * limits->max_insns, (unsigned)LIFT_MAX_INSNS);

@@ -129,6 +129,6 @@ void lift_require_inside(struct lifter *l, ir_ref address)
         if (l->inside[i] == base)
             return;
     l->inside[l->inside_count++ % LIFT_MAX_INSIDE] = base;
-    ir_branch(l->ir, lift_op(l, IR_GEU, IR_I64, base, ir_get(l->ir, LIFT_WINDOW)),
+    ir_branch(l->ir, lift_op(l, IR_GEU, IR_I64, base, ir_get(l->ir, LIFT_WINDOW_LIMIT)),
               (struct ir_exit){.kind = IR_EXIT_STOP, .pc = l->pc, .reason = LIFT_OUTSIDE});
 }

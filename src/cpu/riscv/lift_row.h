@@ -30,9 +30,12 @@ enum lift_slot {
     LIFT_MIE,
     LIFT_TIMER,
     LIFT_MVIEN,
-    LIFT_WINDOW,    /* direct code: addresses are below this */
+    LIFT_WINDOW_LIMIT, /* direct code: addresses are below this */
     LIFT_SLOT_COUNT
 };
+
+/* Bytes that are fetched at once, and some because a word may be read at the very end. */
+enum { LIFT_AHEAD = 64, LIFT_WINDOW = LIFT_AHEAD + 4 };
 
 struct lifter {
     struct ir *ir;
@@ -42,7 +45,6 @@ struct lifter {
     const uint8_t *x_slot, *f_slot; /* by register */
     struct lift_loop *loop;         /* the unit is to be one; or NULL */
     uint64_t path;                  /* what is left of it */
-    ir_ref finished[32];            /* f registers' values, where they are loosened */
     bool shaped;                    /* the loop has its final form: a head, slots of its own */
     uint64_t missing;               /* extensions */
     uint64_t pc;                    /* of the instruction */
@@ -59,7 +61,7 @@ struct lifter {
     /* Guest code read ahead. */
     uint64_t window_pc;
     unsigned window_size, window_whole; /* bytes; where whole words begin */
-    uint8_t window[64 + 4];             /* a word may be read at the very end */
+    uint8_t *window;                    /* of LIFT_WINDOW bytes */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
     uint32_t asked; /* those that had to be looked at for it */

@@ -11,7 +11,7 @@
 #include "cpu/riscv/jit.h"
 
 #include "base/buf.h"
-#include "base/util.h"
+#include "cpu/riscv/lockstep.h"
 #include "cpu/riscv/report.h"
 #include "cpu/riscv/unit.h"
 #include "host/atomic.h"
@@ -20,15 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FCSR_FLAGS 0x1fu
-
-/* The whole of a hart that guest code can see. */
-struct state {
-    uint64_t x[32], f[32];
-    uint64_t pc, reserve_address, reserve_value;
-    uint32_t fcsr;
-};
-
 struct store {
     uint64_t address;
     unsigned size, step; /* of the step's instruction */
@@ -36,47 +27,12 @@ struct store {
 };
 
 struct lockstep {
-    unsigned steps; /* done; states[steps] is after the last */
-    struct state states[LIFT_MAX_INSNS + 1];
+    struct lockstep_path path;
     unsigned store_count;
     struct store stores[LIFT_MAX_INSNS];
     struct hart_exit exit; /* after the last step; EXIT_NONE: it only went its way */
     enum lift_stop stop;   /* the translation's; LIFT_STOP_COUNT: none */
 };
-
-/* ---- States ---- */
-
-static void note(const struct hart *hart, struct state *s)
-{
-    memcpy(s->x, hart->x, sizeof(s->x));
-    memcpy(s->f, hart->f, sizeof(s->f));
-    s->pc = hart->pc;
-    s->reserve_address = hart->reserve_address;
-    s->reserve_value = hart->reserve_value;
-    s->fcsr = hart_fcsr(hart);
-}
-
-static void restore(struct hart *hart, const struct state *s)
-{
-    memcpy(hart->x, s->x, sizeof(s->x));
-    memcpy(hart->f, s->f, sizeof(s->f));
-    hart->pc = s->pc;
-    hart->reserve_address = s->reserve_address;
-    hart->reserve_value = s->reserve_value;
-    hart_set_fcsr(hart, s->fcsr);
-}
-
-static bool same_reservation(const struct state *a, const struct state *b)
-{
-    return a->reserve_address == b->reserve_address &&
-           (a->reserve_address == HART_NO_RESERVE || a->reserve_value == b->reserve_value);
-}
-
-static bool same_state(const struct state *a, const struct state *b)
-{
-    return a->pc == b->pc && a->fcsr == b->fcsr && same_reservation(a, b) &&
-           memcmp(a->x, b->x, sizeof(a->x)) == 0 && memcmp(a->f, b->f, sizeof(a->f)) == 0;
-}
 
 /* ---- Memory ---- */
 
@@ -85,28 +41,17 @@ static void *host_address(const struct hart *hart, uint64_t address)
     return (void *)(hart->mem_base + address);
 }
 
-static unsigned store_size(const struct rv_insn *insn)
-{
-    struct rv_insn plain = *insn;
-    plain.row = plain.op;
-    plain.length = 4;
-    return 1u << (rv_encode(&plain) >> 12 & 7);
-}
-
 /* Notes what the instruction is about to overwrite. */
 static void note_store(struct lockstep *ls, const struct hart *hart, const struct rv_insn *insn)
 {
-    const uint64_t block = 64;
     struct store *s = &ls->stores[ls->store_count];
     if (!(rv_op_flags(insn->op) & RV_STORE))
         return;
-    s->step = ls->steps;
+    s->step = ls->path.steps;
     s->address = hart->x[insn->rs1] + (uint64_t)(int64_t)insn->imm;
-    s->size = store_size(insn);
-    if (insn->op == RV_CBO_ZERO) {
-        s->address = hart->x[insn->rs1] & ~(block - 1);
-        s->size = (unsigned)block;
-    }
+    s->size = lockstep_access_size(insn);
+    if (insn->op == RV_CBO_ZERO)
+        s->address = hart->x[insn->rs1] & ~(uint64_t)(s->size - 1);
     if (s->address < hart->mem_limit && host_copy(s->before, host_address(hart, s->address), s->size) == 0)
         ls->store_count++;
 }
@@ -114,7 +59,7 @@ static void note_store(struct lockstep *ls, const struct hart *hart, const struc
 static void note_stored(struct lockstep *ls, const struct hart *hart)
 {
     struct store *s = ls->store_count ? &ls->stores[ls->store_count - 1] : NULL;
-    if (s && s->step == ls->steps)
+    if (s && s->step == ls->path.steps)
         host_copy(s->after, host_address(hart, s->address), s->size);
 }
 
@@ -179,7 +124,6 @@ static bool step(struct lockstep *ls, struct hart *hart, const union cell *cell)
 static bool step_on(struct lockstep *ls, struct hart *hart, unsigned *length)
 {
     struct rv_insn insn;
-    note(hart, &ls->states[ls->steps]);
     const union cell *cell = code_step(hart, &insn);
     if (!cell || insn.op == RV_FENCE_I)
         return false;
@@ -187,7 +131,7 @@ static bool step_on(struct lockstep *ls, struct hart *hart, unsigned *length)
     note_store(ls, hart, &insn);
     if (!step(ls, hart, cell))
         return false;
-    ls->steps++;
+    lockstep_step(&ls->path, hart, &insn);
     return true;
 }
 
@@ -198,7 +142,7 @@ static bool walk_piece(struct lockstep *ls, struct hart *hart, const struct lift
     unsigned length;
     if (hart->pc != at)
         return false;
-    while (at < piece->pc + piece->bytes && ls->steps < LIFT_MAX_INSNS) {
+    while (at < piece->pc + piece->bytes && ls->path.steps < LIFT_MAX_INSNS) {
         if (!step_on(ls, hart, &length))
             return false;
         at += length;
@@ -210,55 +154,29 @@ static bool walk_piece(struct lockstep *ls, struct hart *hart, const struct lift
 
 static void walk(struct lockstep *ls, struct hart *hart, const struct translation *t)
 {
-    ls->steps = ls->store_count = 0;
+    lockstep_begin(&ls->path, hart);
+    ls->store_count = 0;
     ls->exit = (struct hart_exit){.kind = EXIT_NONE};
     for (unsigned i = 0; i < t->piece_count; i++)
         if (!walk_piece(ls, hart, &t->pieces[i]))
             break;
-    note(hart, &ls->states[ls->steps]);
     undo_stores(ls, hart);
-    restore(hart, &ls->states[0]);
+    lockstep_restore(hart, &ls->path.states[0]);
 }
 
 /* ---- The comparison ---- */
 
-static void report_value(struct buf *out, const char *kind, unsigned number, uint64_t interp, uint64_t jit)
-{
-    if (interp != jit)
-        buf_printf(out, "  %s%-2u  interpreter %#018llx  translation %#018llx\n", kind, number,
-                   (unsigned long long)interp, (unsigned long long)jit);
-}
-
-static void report_state(struct buf *out, const struct state *start, const struct state *interp,
-                         const struct state *jit)
-{
-    buf_printf(out, "registers at the start:\n");
-    for (unsigned i = 0; i < 32; i++)
-        buf_printf(out, "  x%-2u %016llx  f%-2u %016llx\n", i, (unsigned long long)start->x[i], i,
-                   (unsigned long long)start->f[i]);
-    buf_printf(out, "fcsr at the start: %#x\ndifferences:\n", start->fcsr);
-    report_value(out, "pc", 0, interp->pc, jit->pc);
-    for (unsigned i = 0; i < 32; i++)
-        report_value(out, "x", i, interp->x[i], jit->x[i]);
-    for (unsigned i = 0; i < 32; i++)
-        report_value(out, "f", i, interp->f[i], jit->f[i]);
-    report_value(out, "fcsr", 0, interp->fcsr, jit->fcsr);
-    report_value(out, "reservation", 0, interp->reserve_address, jit->reserve_address);
-    if (interp->reserve_address != HART_NO_RESERVE)
-        report_value(out, "reserved value", 0, interp->reserve_value, jit->reserve_value);
-}
-
 /* `steps`: after how many of the interpreter's the state is nearest to that of the translation. */
-static void report(struct hart *hart, unsigned steps, const struct state *jit, const char *what)
+static void report(struct hart *hart, unsigned steps, const struct lockstep_state *jit, const char *what)
 {
     const struct lockstep *ls = hart->lockstep;
     struct buf out = {0};
     uint64_t address;
     buf_printf(&out, "guise: lockstep: %s\n", what);
-    code_print(hart->code, ls->states[0].pc, DUMP_GUEST | DUMP_IR | DUMP_HOST, &out);
-    buf_printf(&out, "interpreter: %u steps, exit %u; compared after step %u\n", ls->steps, ls->exit.kind,
-               steps);
-    report_state(&out, &ls->states[0], &ls->states[steps], jit);
+    code_print(hart->code, ls->path.states[0].pc, DUMP_GUEST | DUMP_IR | DUMP_HOST, &out);
+    buf_printf(&out, "interpreter: %u steps, exit %u; compared after step %u\n", ls->path.steps,
+               ls->exit.kind, steps);
+    lockstep_print(&out, &ls->path, 0, steps, jit);
     if (find_difference(ls, hart, steps, &address)) {
         uint8_t now = 0;
         host_copy(&now, host_address(hart, address), 1);
@@ -269,36 +187,23 @@ static void report(struct hart *hart, unsigned steps, const struct state *jit, c
     hart->exit.kind = EXIT_WRONG;
 }
 
-/* The flags that a translation may have raised already which left an instruction to the interpreter: those of this
- * one. */
-static uint32_t early_flags(const struct lockstep *ls, unsigned steps)
-{
-    return ls->stop == LIFT_INTERPRET && steps < ls->steps ? ls->states[steps + 1].fcsr & FCSR_FLAGS : 0;
-}
-
 /* Is the translation's state the interpreter's after `steps`? */
-static bool agrees(const struct hart *hart, unsigned steps, const struct state *jit)
+static bool agrees(const struct hart *hart, unsigned steps, const struct lockstep_state *jit)
 {
     const struct lockstep *ls = hart->lockstep;
-    struct state now = *jit;
     uint64_t address;
-    now.fcsr &= ls->states[steps].fcsr | ~early_flags(ls, steps);
-    return same_state(&ls->states[steps], &now) && !find_difference(ls, hart, steps, &address);
+    return lockstep_agrees(&ls->path, steps, jit, ls->stop) && !find_difference(ls, hart, steps, &address);
 }
 
 /* After how many steps was the interpreter where the translation left? A branch to the very next instruction leaves the
  * unit or not, and the interpreter cannot tell: every place is tried. False: nowhere. */
-static bool find_place(const struct hart *hart, const struct state *jit, unsigned *steps)
+static bool find_place(const struct hart *hart, const struct lockstep_state *jit, unsigned *steps)
 {
     const struct lockstep *ls = hart->lockstep;
-    *steps = ls->steps;
-    for (unsigned i = 0; i <= ls->steps; i++) {
-        if (ls->states[i].pc != jit->pc)
-            continue;
-        *steps = i;
-        if (agrees(hart, i, jit))
+    *steps = ls->path.steps;
+    for (unsigned from = 0; lockstep_find(&ls->path, from, jit->pc, steps); from = *steps + 1)
+        if (agrees(hart, *steps, jit))
             return true;
-    }
     return false;
 }
 
@@ -332,7 +237,7 @@ static bool same_exit(const struct lockstep *ls, const struct hart_exit *jit, un
 {
     if (jit->kind == EXIT_NONE)
         return true;
-    return steps == ls->steps && jit->kind == ls->exit.kind &&
+    return steps == ls->path.steps && jit->kind == ls->exit.kind &&
            (jit->kind != EXIT_FAULT ||
             (jit->address == ls->exit.address && jit->host_signal == ls->exit.host_signal));
 }
@@ -340,14 +245,15 @@ static bool same_exit(const struct lockstep *ls, const struct hart_exit *jit, un
 static bool run_both(struct hart *hart, const struct translation *t)
 {
     struct lockstep *ls = hart->lockstep;
-    struct state jit;
+    struct lockstep_state jit;
+    struct lockstep_fp jit_fp;
     unsigned steps;
     walk(ls, hart, t);
     if (!execute(hart, t->unit.entry)) {
-        report(hart, 0, &ls->states[0], "a fault that is not the guest's");
+        report(hart, 0, &ls->path.states[0], "a fault that is not the guest's");
         return false;
     }
-    note(hart, &jit);
+    lockstep_note(hart, &jit, &jit_fp);
     if (!find_place(hart, &jit, &steps)) {
         report(hart, steps, &jit, "the engines differ");
         return false;
@@ -364,7 +270,7 @@ static void run_single(struct hart *hart)
 {
     struct lockstep *ls = hart->lockstep;
     struct rv_insn insn;
-    ls->steps = ls->store_count = 0;
+    ls->path.steps = ls->store_count = 0;
     ls->exit = (struct hart_exit){.kind = EXIT_NONE};
     const union cell *cell = code_step(hart, &insn);
     if (!cell) {

@@ -100,6 +100,7 @@ static void hart_free(struct system_hart *h)
     if (h->hart.code)
         hart_release(&h->hart);
     jit_system_release(h);
+    system_lockstep_release(h);
     system_fetch_release(h);
     system_mailbox_release(h);
     tlb_release(&h->tlb);
@@ -125,7 +126,7 @@ static int hart_new(struct system *s, unsigned index, struct guise_error *err)
     int r = hart_init(&h->hart, s->code, 0, UINT64_MAX, err);
     if (r)
         h->hart.code = NULL; /* nothing to release */
-    if (r == 0 && jit_system_init(h))
+    if (r == 0 && (jit_system_init(h) || system_lockstep_init(h)))
         r = error_set(err, GUISE_E_NOMEM, "no memory for a hart's jump caches");
     return r;
 }
@@ -339,7 +340,9 @@ bool system_serve(struct system_hart *h)
 static void execute(struct system_hart *h)
 {
     do {
-        if (h->jit)
+        if (h->lockstep)
+            system_lockstep_go(h);
+        else if (h->jit)
             jit_system_go(h);
         else
             interp_system_go(h, NULL);

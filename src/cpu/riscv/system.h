@@ -24,6 +24,7 @@
 struct system;
 struct system_single;
 struct system_mailbox;
+struct system_lockstep;
 
 /* Frequency of mtime and of CSR `time`. */
 #define SYSTEM_TIME_HZ UINT64_C(10000000)
@@ -65,7 +66,7 @@ struct system_trap {
     uint64_t cause, value;
 };
 
-/* A jump of the interpreter's in translated address space. */
+/* A jump in translated address space: the interpreter's, or one that translated code has asked for. */
 struct system_jump {
     uint64_t pc, context; /* gva; tlb_code_context.id */
     const union cell *cell;
@@ -89,13 +90,14 @@ struct system_hart {
     unsigned index;
     unsigned ahead;          /* instructions that have retired since hart.instret was right, during a call */
     struct system_trap trap; /* after an access that failed */
-    struct system_jump *jumps;      /* owned: where the interpreter's jumps went */
+    struct system_jump *jumps;      /* owned: where jumps went */
     uint64_t jumps_epoch;           /* code epoch that `jumps` is of */
     struct system_single *single;   /* owned: instructions that are in no unit (system_fetch.c) */
     struct system_mailbox *mailbox; /* owned */
     struct system_jit *jit; /* owned: jump caches of translated code; NULL with the interpreter alone */
-    _Atomic uint32_t wants; /* enum system_want */
-    _Atomic uint64_t swept; /* number of the last sweep that it took part in (system_code.c) */
+    struct system_lockstep *lockstep; /* owned; of that engine, or NULL */
+    _Atomic uint32_t wants;           /* enum system_want */
+    _Atomic uint64_t swept;           /* number of the last sweep that it took part in (system_code.c) */
 };
 
 /* ---- The machine: before the harts run, after they have ended ---- */

@@ -9,6 +9,7 @@
  *   interp_system.c   the interpreter
  *   system_insn.c     instructions that translated code leaves to the dispatcher
  *   jit_system.c      the dispatcher of the engine that translates
+ *   lockstep_system.c the engine that compares
  *
  * Threads: what takes a hart, on its thread. */
 #ifndef CPU_RISCV_SYSTEM_INTERNAL_H
@@ -17,6 +18,7 @@
 #include "cpu/riscv/code.h"
 #include "cpu/riscv/mmu.h"
 #include "cpu/riscv/system.h"
+#include "cpu/riscv/unit.h"
 #include "isa/riscv/isa.h"
 
 #include <pthread.h>
@@ -118,6 +120,9 @@ void *system_atomic(struct system_hart *h, uint64_t gva, unsigned size, enum mmu
 const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum mmu_access access, uint64_t *gpa,
                                      bool *writable);
 
+/* Where at the host is what an access has just reached? NULL: at a device. False: the page is not to be had any more. */
+bool system_locate(struct system_hart *h, uint64_t gva, enum mmu_access access, const uint8_t **host);
+
 /* Cache-block management; `row`: RV_CBO_... False with CAUSE_ILLEGAL where the mode may not. */
 bool system_cache_block(struct system_hart *h, unsigned row, uint64_t gva);
 
@@ -137,11 +142,17 @@ const union cell *system_step(struct system_hart *h, struct rv_insn *insn);
 int system_fetch_init(struct system_hart *h);
 void system_fetch_release(struct system_hart *h);
 
-#define SYSTEM_JUMPS 4096u
+#define SYSTEM_JUMPS 16384u
 
 static inline struct system_jump *system_jump_slot(struct system_hart *h, uint64_t pc)
 {
     return &h->jumps[(pc >> 1) % SYSTEM_JUMPS];
+}
+
+/* The unit that the jump led to, dead or alive. */
+static inline const struct unit *system_jump_unit(const struct system_jump *jump)
+{
+    return (const struct unit *)((const char *)jump->cell - offsetof(struct unit, cells));
 }
 
 /* ---- system_code.c ---- */
@@ -191,6 +202,9 @@ enum system_done system_execute(struct system_hart *h);
 /* As interp_system_go(), until the engine is left. */
 void jit_system_go(struct system_hart *h);
 
+/* Runs translated code until it comes back, as jit_enter(). */
+unsigned system_jit_enter(struct system_hart *h, const void *entry);
+
 /* Nothing, for engines that do not translate. */
 int jit_system_init(struct system_hart *h);
 void jit_system_release(struct system_hart *h);
@@ -218,6 +232,19 @@ bool direct_fault(struct system_hart *h, uint64_t address, void *ucontext);
 
 /* It was not, and the hart is at the instruction: true, it is to be interpreted. */
 bool direct_refused(struct system_hart *h);
+
+/* ---- lockstep_system.c ---- */
+
+/* As jit_system_go(). */
+void system_lockstep_go(struct system_hart *h);
+
+/* An access by translated code, as its helper does it. False: there is none. */
+struct jit_access;
+bool system_lockstep_access(struct system_hart *h, struct jit_access *a);
+
+/* Nothing, for other engines. -1 when there is no memory. */
+int system_lockstep_init(struct system_hart *h);
+void system_lockstep_release(struct system_hart *h);
 
 /* ---- interp_system.c ---- */
 

@@ -97,6 +97,14 @@ const struct gmem_block *system_open(struct system_hart *h, uint64_t gva, enum m
                : NULL;
 }
 
+bool system_locate(struct system_hart *h, uint64_t gva, enum mmu_access access, const uint8_t **host)
+{
+    struct place place;
+    bool found = locate(h, gva, 1, access, &place);
+    *host = found ? place.host : NULL;
+    return found;
+}
+
 static bool crosses(uint64_t gva, unsigned size)
 {
     return (gva ^ (gva + (size - 1))) & TLB_PAGE_MASK;
@@ -223,7 +231,8 @@ bool system_store(struct system_hart *h, uint64_t gva, unsigned size, uint64_t v
 
 /* ---- Spans ---- */
 
-bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access, uint64_t *addend)
+bool system_reach(struct system_hart *h, uint64_t gva, unsigned size, enum mmu_access access,
+                  uint64_t *addend)
 {
     struct place place;
     if (!locate(h, gva, size, access, &place) || !place.host ||

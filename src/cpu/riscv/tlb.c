@@ -48,11 +48,19 @@ static bool serves(const struct tlb_key *have, bool local, const struct tlb_key 
     return same_kind(have, wanted) && (have->satp == wanted->satp || !local);
 }
 
+static void clear(struct tlb_context *c)
+{
+    c->local = c->filled = false;
+    c->large.count = 0;
+    memset(c->entries, 0xff, sizeof(c->entries)); /* TLB_NONE */
+}
+
 static void renew(struct tlb *t, struct tlb_code_context *c)
 {
     c->id = ++t->last_id;
     c->local = false;
     c->large.count = 0;
+    c->around = (struct tlb_range){UINT64_MAX, 0};
     memset(c->filter, 0, sizeof(c->filter));
     memset(c->entries, 0xff, sizeof(c->entries)); /* TLB_NONE */
 }
@@ -74,9 +82,7 @@ static struct tlb_context *find_data(struct tlb *t, const struct tlb_key *key)
         return shared;
     if (oldest->window)
         window_free(oldest->window);
-    oldest->local = false;
-    oldest->large.count = 0;
-    memset(oldest->entries, 0xff, sizeof(oldest->entries));
+    clear(oldest);
     return oldest;
 }
 
@@ -192,6 +198,7 @@ void tlb_fill(struct tlb *t, uint64_t gva, const struct mmu_page *page, const st
     struct tlb_entry *e = &c->entries[tlb_index(gva)];
     *e = *entry;
     e->page = describe(page) | (entry->page & TLB_MEMORY);
+    c->filled = true;
     c->local |= !page->global;
     if (c->key.satp && is_large(e->page))
         ranges_add(&c->large, mapping_around(gva, page->size));
@@ -211,6 +218,8 @@ const struct tlb_code *tlb_fill_code(struct tlb *t, uint64_t gva, const struct m
     *e = (struct tlb_code){gva & TLB_PAGE_MASK, describe(page) | TLB_MEMORY, host};
     c->local |= !page->global;
     c->filter[filter_hash(gva) / 64] |= BIT(filter_hash(gva) % 64);
+    c->around = (struct tlb_range){MIN(c->around.first, gva & TLB_PAGE_MASK),
+                                   MAX(c->around.last, gva | ~TLB_PAGE_MASK)};
     if (c->key.satp && is_large(e->page))
         ranges_add(&c->large, mapping_around(gva, page->size));
     return e;
@@ -252,6 +261,10 @@ static void fence_data(const struct fence *f, struct tlb_context *c)
     bool all = !f->by_address || overlaps_any(&c->large, f->range);
     if (c->window)
         window_drop(c->window, all ? 0 : f->range.first, all ? UINT64_MAX : f->range.last);
+    if (!f->by_address && !f->by_asid) {
+        clear(c);
+        return;
+    }
     if (all || is_many(f)) {
         for (unsigned i = 0; i < TLB_ENTRIES; i++)
             drop_if(f, &c->entries[i]);
@@ -262,10 +275,16 @@ static void fence_data(const struct fence *f, struct tlb_context *c)
         drop_if(f, &c->entries[tlb_index(at)]);
 }
 
-/* Was a page of the range fetched from? */
+/* Was a page of the range fetched from, under this id? */
 static bool may_hold(const struct tlb_code_context *c, const struct fence *f)
 {
-    if (!f->by_address || is_many(f) || overlaps_any(&c->large, f->range))
+    if (c->around.first > c->around.last)
+        return false;
+    if (!f->by_address || overlaps_any(&c->large, f->range))
+        return true;
+    if (!overlap(c->around, f->range))
+        return false;
+    if (is_many(f))
         return true;
     for (uint64_t at = f->range.first; at - f->range.first <= f->range.last - f->range.first;
          at += BIT(TLB_PAGE_BITS))
@@ -282,7 +301,7 @@ void tlb_fence(struct tlb *t, unsigned what, uint64_t start, uint64_t size, uint
                       .range = {first, last < first ? UINT64_MAX : last},
                       .asid = asid & (SATP_ASID >> SATP_ASID_SHIFT)};
     for (struct tlb_context *c = t->contexts; c < t->contexts + TLB_CONTEXTS; c++)
-        if (c->used && concerns(&f, &c->key) && (c->local || !f.by_asid))
+        if (c->used && c->filled && concerns(&f, &c->key) && (c->local || !f.by_asid))
             fence_data(&f, c);
     for (struct tlb_code_context *c = t->codes; c < t->codes + TLB_CODE_CONTEXTS; c++)
         if (c->used && concerns(&f, &c->key) && (c->local || !f.by_asid) && may_hold(c, &f))

@@ -51,12 +51,15 @@ struct tlb_code {
     const void *host; /* hva of the page */
 };
 
-/* Ranges of gva that hold all mappings larger than 4 KiB: SFENCE.VMA by address drops such a one as a whole. */
+/* Of gvas. */
+struct tlb_range {
+    uint64_t first, last;
+};
+
+/* Ranges that hold all mappings larger than 4 KiB: SFENCE.VMA by address drops such a one as a whole. */
 enum { TLB_RANGES = 4 };
 struct tlb_ranges {
-    struct tlb_range {
-        uint64_t first, last;
-    } range[TLB_RANGES];
+    struct tlb_range range[TLB_RANGES];
     unsigned count;
 };
 
@@ -70,6 +73,7 @@ struct tlb_context {
     struct tlb_key key;
     struct window *window; /* borrows: the host's mappings of what the entries knew; or NULL */
     bool local;    /* has entries that are not global */
+    bool filled;   /* has entries */
     uint64_t used; /* when it last became the current one; 0: free */
     struct tlb_ranges large;
     struct tlb_entry entries[TLB_ENTRIES];
@@ -85,6 +89,7 @@ struct tlb_code_context {
     struct tlb_ranges large;
     uint64_t
         filter[(1u << TLB_FILTER_BITS) / 64]; /* pages that have been in `entries` under this id, hashed */
+    struct tlb_range around;                  /* all of these: a kernel's are far from its processes' */
     struct tlb_code entries[TLB_CODE_ENTRIES];
 };
 

@@ -308,7 +308,7 @@ bool watch_fault(struct watch *w, uint64_t address)
     if (p->watched)
         count_fault(w, p);
     else if (w->ops->settled)
-        stop_refusing(w, p); /* unprotect() ends the wait for it */
+        stop_refusing(w, p);        /* unprotect() ends the wait for it */
     return unprotect(w, p->number); /* another thread may have been faster, and have done it */
 }
 

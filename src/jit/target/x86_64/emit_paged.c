@@ -100,8 +100,8 @@ static void emit_addend(struct jit_assembler *as, const struct look_up *l)
 /* In cold code: does the operation as state.access says, but for its kind. */
 static void call_helper(struct jit_assembler *as, const struct ir_ins *ins)
 {
-    unsigned write = ins->op == IR_HOST && as->ir->spans[ins->a].writes;
-    as->target->store_constant(as, (int64_t)(ins->op | ins->type << 8 | write << 16),
+    bool write = ins->op == IR_HOST && as->ir->spans[ins->a].writes;
+    as->target->store_constant(as, ins->op | ins->type << 8 | write << 16,
                                access_at(as, offsetof(struct jit_access, op)).disp);
     x86_call(as, as->thunks->access);
 }
@@ -265,7 +265,8 @@ static struct look_up span_look_up(struct jit_assembler *as, const struct ir_ins
 {
     struct look_up l = {.address = guest_address(as, ins->b),
                         .size = (unsigned)(span->high - span->low),
-                        .tags = span->writes ? offsetof(struct jit_page, write) : offsetof(struct jit_page, read)};
+                        .tags = span->writes ? offsetof(struct jit_page, write)
+                                             : offsetof(struct jit_page, read)};
     return l;
 }
 

@@ -343,6 +343,19 @@ void x86_call(struct jit_assembler *as, const void *target)
     jump(as, CALL, target);
 }
 
+void x86_cold_link(struct jit_assembler *as, uint32_t number)
+{
+    enum { MOV_EAX = 0xb8, HALF = 1 + sizeof(number), SIZE = 2 * HALF };
+    const uint8_t *end = as->cold + as->cold_exec + SIZE;
+    const uint64_t mov = MOV_EAX | (uint64_t)number << 8;
+    const uint64_t jmp = JMP | (uint64_t)(uint32_t)(as->thunks->link - end) << 8;
+    if (!take_room(as, SIZE))
+        return;
+    memcpy(as->cold, &mov, sizeof(mov));
+    memcpy(as->cold + HALF, &jmp, sizeof(jmp));
+    as->cold += SIZE;
+}
+
 /* An access of 4 bytes within 8 aligned ones is atomic on every x86-64. */
 static uint8_t *jump_site(struct jit_assembler *as, unsigned opcode, const void *target)
 {

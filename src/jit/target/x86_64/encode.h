@@ -82,6 +82,9 @@ void x86_jmp(struct jit_assembler *as, const void *target);
 void x86_jcc(struct jit_assembler *as, enum x86_condition condition, const void *target);
 void x86_call(struct jit_assembler *as, const void *target);
 
+/* A link's stub, at the end of the cold code, whatever is being written: goes to the `link` thunk with the number. */
+void x86_cold_link(struct jit_assembler *as, uint32_t number);
+
 /* The same, placed so that the displacement is never torn: returns its exec address. */
 uint8_t *x86_jmp_site(struct jit_assembler *as, const void *target);
 uint8_t *x86_jcc_site(struct jit_assembler *as, enum x86_condition condition, const void *target);

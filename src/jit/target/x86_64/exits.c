@@ -18,13 +18,10 @@ static struct jit_site *new_site(struct jit_assembler *as, uint64_t pc)
     } else {
         as->site_count++;
     }
-    bool was_cold = as->in_cold;
     struct jit_site *site = &as->sites[index];
     site->pc = pc;
-    site->stub = x86_cold_begin(as);
-    x86_mov_imm(as, RAX, as->first_site + index);
-    x86_jmp(as, as->thunks->link);
-    as->in_cold = was_cold;
+    site->stub = as->cold + as->cold_exec;
+    x86_cold_link(as, as->first_site + index);
     return site;
 }
 
