@@ -142,14 +142,22 @@ static inline ir_ref append_seen(struct ir *ir, enum ir_op op, enum ir_type type
     return ir->seen = push(ir, op, type, IR_NOWHERE, a, b);
 }
 
+/* Appends what may fault. An access by way of a span cannot: nothing sees the slots there. */
+static inline ir_ref append_access(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
+{
+    if (unlikely(ir->span_count) && ir_is_host_address(ir, a))
+        return push(ir, op, type, IR_NOWHERE, a, b);
+    return append_seen(ir, op, type, a, b);
+}
+
 ir_ref ir_append(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref b)
 {
     if (op == IR_SET)
         return push_set(ir, type, a, b);
     if (op == IR_LOOP)
         return push_loop(ir);
-    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE) && !ir_is_host_address(ir, a))
-        return append_seen(ir, op, type, a, b);
+    if (ir_ops[op].flags & (IR_FAULT | IR_LEAVE))
+        return append_access(ir, op, type, a, b);
     ir_ref ref = push(ir, op, type, IR_NOWHERE, a, b);
     if (op == IR_GET)
         ir->value[a] = ref;
@@ -195,7 +203,7 @@ ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     unsigned flags = ir_ops[op].flags;
     bool shared = (flags & IR_PURE) || op == IR_PAIR;
     if (flags & IR_FAULT)
-        return append_seen(ir, op, type, a, b);
+        return append_access(ir, op, type, a, b);
     if (!shared || unlikely(ir->no_fold))
         return ir_append(ir, op, type, a, b);
     struct fold want = {ir, op, type, a, b};

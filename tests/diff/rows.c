@@ -100,7 +100,7 @@ bool row_adjust(struct rv_insn *insn)
     struct rv_insn again;
     rv_decode(rv_encode(insn), &again);
     if (again.row != insn->row || again.rd != insn->rd || again.rs1 != insn->rs1 || again.rs2 != insn->rs2 ||
-        again.rs3 != insn->rs3 || again.rm != insn->rm || again.imm != insn->imm)
+        again.rm != insn->rm || again.imm != insn->imm)
         return false;
     *insn = again;
     return true;

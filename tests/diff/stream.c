@@ -137,7 +137,7 @@ static void refresh_f(struct stream *s, uint8_t f, enum value_kind kind)
 static void refresh_sources(struct stream *s, const struct rv_insn *insn)
 {
     const unsigned slots[] = {RV_SLOT_RS1, RV_SLOT_RS2, RV_SLOT_RS3};
-    const uint8_t registers[] = {insn->rs1, insn->rs2, insn->rs3};
+    const uint8_t registers[] = {insn->rs1, insn->rs2, (uint8_t)insn->rs3};
     for (unsigned i = 0; i < 3; i++) {
         if (row_reads_f(insn->row, slots[i]) && rng_percent(&s->rng, 60))
             refresh_f(s, registers[i], row_source_kind(insn->row));

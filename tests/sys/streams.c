@@ -102,10 +102,10 @@ static void put_computation(struct stream *s, bool fp)
                .rd = to_float ? any_register(s) : free_register(s),
                .rs1 = any_register(s),
                .rs2 = any_register(s),
-               .rs3 = any_register(s),
                .rm = (uint8_t)(rng_percent(&s->m->rng, 50) ? 7 : rng_below(&s->m->rng, 5)),
-               .imm = row == RV_LUI || row == RV_AUIPC ? (int32_t)(rng_next(&s->m->rng) & 0xfffff000)
-                                                       : (int32_t)rng_below(&s->m->rng, 4096) - 2048,
+               .imm = row == RV_LUI || row == RV_AUIPC
+                          ? (int32_t)(rng_next(&s->m->rng) & 0xfffff000)
+                          : (int32_t)rng_below(&s->m->rng, 4096) - 2048, /* or rs3 */
            }));
 }
 

@@ -314,7 +314,8 @@ static void crowd(struct rv_insn *insn)
     crowded.rd = one_of_four(insn->rd);
     crowded.rs1 = one_of_four(insn->rs1);
     crowded.rs2 = one_of_four(insn->rs2);
-    crowded.rs3 = one_of_four(insn->rs3);
+    if (row_reads_f(insn->row, RV_SLOT_RS3))
+        crowded.rs3 = one_of_four((uint8_t)insn->rs3);
     if (rv_op_ext(insn->op) != RV_EXT_ZICSR && row_adjust(&crowded))
         *insn = crowded;
 }

@@ -1,10 +1,11 @@
 /* Lockstep finds what is wrong. The lifter's result is spoiled before it is assembled (the linker puts __wrap_lift_unit() in its
  * place); the engine has to stop there and to say what differs, of a program and of a computer. Unspoiled, the same code runs
  * to its end. TEST_ENGINE is lockstep. */
+#include "cpu/riscv/lift_row.h" /* first: insns.h has macros with rows' names */
+
 #include "system_fixture.h"
 
 #include "cpu/riscv/code.h"
-#include "cpu/riscv/lift.h"
 #include "host/copy.h"
 
 #include <signal.h>
@@ -16,6 +17,7 @@
 
 typedef void spoil(struct ir *ir);
 static spoil *spoiler;
+static uint64_t spoilt; /* pc of the unit */
 
 bool __real_lift_unit(struct ir *, const struct lift_source *, const struct lift_limits *, uint64_t,
                       struct lift_result *);
@@ -26,7 +28,7 @@ bool __wrap_lift_unit(struct ir *ir, const struct lift_source *source, const str
                       uint64_t pc, struct lift_result *result)
 {
     bool lifted = __real_lift_unit(ir, source, limits, pc, result);
-    if (lifted && spoiler && pc == PROGRAM)
+    if (lifted && spoiler && pc == spoilt)
         spoiler(ir);
     return lifted;
 }
@@ -79,6 +81,13 @@ static void exchange(struct ir *ir)
 static void load_beyond(struct ir *ir)
 {
     find(ir, IR_LD64)->a = find(ir, IR_ST64)->b;
+}
+
+static void write_elsewhere(struct ir *ir)
+{
+    for (unsigned i = 0; i < ir->count; i++)
+        if (ir->ins[i].op == IR_SET && ir->ins[i].a == LIFT_SSCRATCH)
+            ir->ins[i].a = LIFT_STVAL;
 }
 
 static void go_elsewhere(struct ir *ir)
@@ -143,6 +152,7 @@ static void run_program(struct machine *m, spoil *how)
     h->hart.x[T1] = DEVICE;
     h->hart.x[T2] = DATA + 16;
     h->hart.x[A1] = UINT64_C(0x1111111122222222);
+    spoilt = PROGRAM;
     spoiler = how;
     listen(run_hart, h);
     spoiler = NULL;
@@ -194,6 +204,44 @@ static void test_harmless(void **state)
     run_program(m, leave_out_store);
     assert_int_equal(peek(m, DATA + 8), UINT64_C(0x1111111122222222));
     assert_int_equal(m->device_accesses, 1);
+}
+
+/* Privileged state that units write. */
+static void test_privileged(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    start(m, h, PROGRAM, true);
+    PUT(m, PROGRAM, CSRRW(0, RV_CSR_SSCRATCH, A1), ADDI(A0, A0, 1), ECALL);
+    h->hart.x[A1] = 0x5555;
+    spoilt = PROGRAM;
+    spoiler = write_elsewhere;
+    listen(run_hart, h);
+    spoiler = NULL;
+    assert_int_equal(h->hart.exit.kind, EXIT_WRONG);
+    assert_said("  sscratch0   interpreter 0x0000000000005555  translation 000000000000000000\n");
+    assert_int_equal(h->sys.sscratch, 0x5555);
+}
+
+/* What follows an instruction of the unit that the interpreter executes: the first that makes floating-point state dirty. */
+static void test_rest(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    start(m, h, PROGRAM, true);
+    PUT(m, PROGRAM, SD(A1, T0, 0), INSN(FMV_D_X, .rd = 1, .rs1 = A1),
+        INSN(XOR, .rd = S0, .rs1 = A0, .rs2 = A1), LD(A2, T0, 0), ECALL);
+    h->sys.mstatus |= MSTATUS_FS & -MSTATUS_FS;
+    h->hart.x[T0] = DATA;
+    h->hart.x[A0] = 5;
+    h->hart.x[A1] = 3;
+    spoilt = PROGRAM + 8;
+    spoiler = spoil_xor;
+    listen(run_hart, h);
+    spoiler = NULL;
+    assert_int_equal(h->hart.exit.kind, EXIT_WRONG);
+    assert_said("guise: lockstep: hart 0 at 0x80002008: the engines differ\n");
+    assert_said("  x8   interpreter 0x0000000000000006  translation 0x0000000000000007\n");
 }
 
 static int setup(void **state)
@@ -275,6 +323,7 @@ static void run_spoiled(struct guest *g, spoil *how)
     sigfillset(&action.sa_mask);
     sigaction(SIGSEGV, &action, NULL);
     running = &g->hart;
+    spoilt = PROGRAM;
     spoiler = how;
     listen(run_guest, g);
     spoiler = NULL;
@@ -306,10 +355,13 @@ static void test_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing),        TEST(test_spoil_xor),  TEST(test_invert_branch),
-        TEST(test_extend_sign),    TEST(test_store_half), TEST(test_leave_out_store),
-        TEST(test_leave_out_load), TEST(test_exchange),   TEST(test_load_beyond),
-        TEST(test_go_elsewhere),   TEST(test_harmless),   cmocka_unit_test(test_program),
+        TEST(test_nothing),        TEST(test_spoil_xor),
+        TEST(test_invert_branch),  TEST(test_extend_sign),
+        TEST(test_store_half),     TEST(test_leave_out_store),
+        TEST(test_leave_out_load), TEST(test_exchange),
+        TEST(test_load_beyond),    TEST(test_go_elsewhere),
+        TEST(test_harmless),       TEST(test_privileged),
+        TEST(test_rest),           cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -356,7 +356,7 @@ unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result)
 {
-    uint8_t window[LIFT_WINDOW];
+    uint8_t window[LIFT_AHEAD_ROOM];
     struct lifter l = {
         .ir = ir,
         .source = source,

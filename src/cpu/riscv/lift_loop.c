@@ -264,7 +264,7 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
                uint64_t path, struct lift_loop *loop, struct lift_result *result)
 {
     struct lift_limits own = *limits;
-    uint8_t window[LIFT_WINDOW];
+    uint8_t window[LIFT_AHEAD_ROOM];
     struct lifter l = {
         .ir = ir,
         .source = source,

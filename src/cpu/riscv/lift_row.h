@@ -35,7 +35,7 @@ enum lift_slot {
 };
 
 /* Bytes that are fetched at once, and some because a word may be read at the very end. */
-enum { LIFT_AHEAD = 64, LIFT_WINDOW = LIFT_AHEAD + 4 };
+enum { LIFT_AHEAD = 64, LIFT_AHEAD_ROOM = LIFT_AHEAD + 4 };
 
 struct lifter {
     struct ir *ir;
@@ -61,7 +61,7 @@ struct lifter {
     /* Guest code read ahead. */
     uint64_t window_pc;
     unsigned window_size, window_whole; /* bytes; where whole words begin */
-    uint8_t *window;                    /* of LIFT_WINDOW bytes */
+    uint8_t *window;                    /* of LIFT_AHEAD_ROOM bytes */
 
     uint32_t boxed; /* floating-point registers that are known to hold a boxed single, bits */
     uint32_t asked; /* those that had to be looked at for it */

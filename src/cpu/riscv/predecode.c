@@ -144,7 +144,7 @@ static void add_insn(struct draft *d, const struct rv_insn *insn, uint64_t pc)
         .rs1 = insn->rs1,
         .rs2 = insn->rs2,
         .aux = insn->rm,
-        .imm = insn->imm | insn->rs3, /* no row has both */
+        .imm = insn->imm, /* or rs3 */
     };
     if (flags & (RV_BRANCH | RV_TRAP | RV_END))
         add_operands(d, c, insn, pc);

@@ -21,11 +21,6 @@ static uint64_t gather(const struct rv_shape *shape, uint32_t word)
            piece(shape, word, 3) | piece(shape, word, 4) | piece(shape, word, 5);
 }
 
-static unsigned lane(uint64_t lanes, enum rv_lane low, enum rv_width width)
-{
-    return (unsigned)(lanes >> low) & ((1u << width) - 1);
-}
-
 int rv_decode(uint32_t word, struct rv_insn *insn)
 {
     /* Without branches: which of both it is cannot be predicted. */
@@ -41,14 +36,12 @@ int rv_decode(uint32_t word, struct rv_insn *insn)
     *insn = (struct rv_insn){
         .op = pattern->op,
         .row = pattern->row,
-        .length = (uint8_t)(2 + 2 * is_long),
-        .rd = (uint8_t)lane(lanes, RV_LANE_RD, RV_WIDTH_RD),
-        .rs1 = (uint8_t)lane(lanes, RV_LANE_RS1, RV_WIDTH_RS1),
-        .rs2 = (uint8_t)lane(lanes, RV_LANE_RS2, RV_WIDTH_RS2),
-        .rs3 = (uint8_t)lane(lanes, RV_LANE_RS3, RV_WIDTH_RS3),
-        .rm = (uint8_t)lane(lanes, RV_LANE_RM, RV_WIDTH_RM),
-        .aux = (uint8_t)lane(lanes, RV_LANE_AUX, RV_WIDTH_AUX),
+        .rd = (uint8_t)(lanes >> RV_LANE_RD),
+        .rs1 = (uint8_t)(lanes >> RV_LANE_RS1),
+        .rs2 = (uint8_t)(lanes >> RV_LANE_RS2),
+        .rm = (uint8_t)(lanes >> RV_LANE_RM),
         .imm = (int32_t)(((uint32_t)(lanes >> RV_LANE_IMM) ^ shape->sign) - shape->sign),
+        .length = (uint8_t)(2 + 2 * is_long),
         .word = word,
     };
     if (unlikely(pattern->row == RV_INVALID))

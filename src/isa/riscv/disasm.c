@@ -47,7 +47,7 @@ static int32_t slot_value(const struct rv_insn *insn, enum rv_slot slot)
     case RV_SLOT_RM: return insn->rm;
     case RV_SLOT_RS1: return insn->rs1;
     case RV_SLOT_RS2: return insn->rs2;
-    case RV_SLOT_RS3: return insn->rs3;
+    case RV_SLOT_RS3: return (int32_t)insn->rs3;
     case RV_SLOT_AUX: return insn->aux;
     case RV_SLOT_IMM: return insn->imm;
     case RV_SLOT_COUNT: break;

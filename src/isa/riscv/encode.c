@@ -2,17 +2,11 @@
 #include "isa/riscv/isa.h"
 #include "isa/riscv/tables.h"
 
-static uint64_t lane(uint32_t value, enum rv_lane low, enum rv_width width)
-{
-    return (uint64_t)(value & (UINT32_MAX >> (32 - width))) << low;
-}
-
 static uint64_t lanes_of(const struct rv_insn *insn)
 {
-    return lane(insn->rd, RV_LANE_RD, RV_WIDTH_RD) | lane(insn->rm, RV_LANE_RM, RV_WIDTH_RM) |
-           lane(insn->rs1, RV_LANE_RS1, RV_WIDTH_RS1) | lane(insn->rs2, RV_LANE_RS2, RV_WIDTH_RS2) |
-           lane(insn->rs3, RV_LANE_RS3, RV_WIDTH_RS3) | lane(insn->aux, RV_LANE_AUX, RV_WIDTH_AUX) |
-           lane((uint32_t)insn->imm, RV_LANE_IMM, RV_WIDTH_IMM);
+    return (uint64_t)insn->rd << RV_LANE_RD | (uint64_t)insn->rs1 << RV_LANE_RS1 |
+           (uint64_t)insn->rs2 << RV_LANE_RS2 | (uint64_t)insn->rm << RV_LANE_RM |
+           (uint64_t)(uint32_t)insn->imm << RV_LANE_IMM;
 }
 
 static uint64_t rotate_right(uint64_t value, unsigned by)

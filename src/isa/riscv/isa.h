@@ -27,19 +27,23 @@ enum rv_flag {
 /* The extensions before these privileged ones are what a process VM may have. */
 #define RV_EXT_PROGRAM_COUNT RV_EXT_SM
 
-/* One decoded instruction. Operands that the row has not are 0. A compressed instruction is decoded into the operation
+/* One decoded instruction. Operands that the row has not are 0, or what it has in their place. A compressed instruction is decoded into the operation
  * it expands to; `row` keeps how it was written. */
 struct rv_insn {
     uint16_t op;      /* enum rv_op, an uncompressed row; RV_INVALID when the word is no instruction */
     uint16_t row;     /* enum rv_op as written; equals `op` for a 4-byte instruction */
-    uint8_t length;   /* bytes: 2 or 4 */
     uint8_t rd;       /* 0..31, integer, floating-point or (later) vector register as the row says */
     uint8_t rs1, rs2; /* for CSR immediates rs1 is the 5-bit zero-extended value */
-    uint8_t rs3;
-    uint8_t rm;    /* floating point: rounding mode field; atomics: aq << 1 | rl */
-    uint8_t aux;   /* fence: pred << 4 | succ (fm is in imm); mop.r, mop.rr, c.mop: the number */
-    int32_t imm;   /* sign-extended immediate, shift amount, CSR number */
-    uint32_t word; /* as fetched; upper half 0 for 2 bytes */
+    union {
+        uint8_t rm;  /* floating point: rounding mode field; atomics: aq << 1 | rl */
+        uint8_t aux; /* fence: pred << 4 | succ (fm is in imm); mop.r, mop.rr, c.mop: the number */
+    };
+    union {
+        int32_t imm;  /* sign-extended immediate, shift amount, CSR number */
+        uint32_t rs3; /* fused multiply-add */
+    };
+    uint8_t length; /* bytes: 2 or 4 */
+    uint32_t word;  /* as fetched; upper half 0 for 2 bytes */
 };
 
 /* Decodes the instruction at the low end of `word` (for a 2-byte one the upper half is ignored).

@@ -225,8 +225,24 @@ static void add_binding(const struct isa *isa, const struct row *row, struct rv_
         shape->sign = 1u << (field->shift + field->width - 1);
 }
 
+/* Some slots share a lane. */
+static void check_lanes(const struct isa *isa, const struct row *row)
+{
+    uint64_t taken = 0;
+    unsigned slots = 0;
+    for (unsigned i = 0; i < row->bindings; i++) {
+        enum rv_slot slot = row->binding[i].slot;
+        uint64_t lane = UINT64_MAX >> (64 - slot_width[slot]) << slot_lane[slot];
+        if (!(slots >> slot & 1) && taken & lane)
+            fail(isa, row->line, "operands of %s share a lane", row->name);
+        taken |= lane;
+        slots |= 1u << slot;
+    }
+}
+
 static void make_shape(struct isa *isa, struct row *row)
 {
+    check_lanes(isa, row);
     struct rv_shape *shape = &isa->shape[isa->shapes];
     *shape = (struct rv_shape){.fixed = row->fixed};
     for (unsigned i = 0; i < row->bindings; i++)

@@ -3,13 +3,14 @@
  * Decoding an instruction is: find its pattern in a bucket, then gather its operands. Gathering rotates masked pieces of
  * the word so that each operand lands in its lane of one 64-bit number:
  *
- *     63            32 31     24 23 22   18 17   13 12    8 7  5 4     0
- *    +----------------+---------+--+-------+-------+-------+----+-------+
- *    |      imm       |   aux   |  |  rs3  |  rs2  |  rs1  | rm |  rd   |
- *    +----------------+---------+--+-------+-------+-------+----+-------+
+ *     63                32 31         24 23         16 15          8 7           0
+ *    +--------------------+-------------+-------------+-------------+-------------+
+ *    |     imm or rs3     |  rm or aux  |     rs2     |     rs1     |     rd      |
+ *    +--------------------+-------------+-------------+-------------+-------------+
  *
- * The lower lanes are as far apart as the fields of a 32-bit word are, so that one piece moves rd, rm, rs1 and rs2.
- * Rows whose operands lie alike share a shape. Encoding runs the same pieces backwards.
+ * That is how they lie in struct rv_insn, so that a decoder stores them at once. No row has both of what shares a lane. rd and rs1
+ * are as far apart as in a 32-bit word, so that one piece moves both. Rows whose operands lie alike share a shape. Encoding runs
+ * the same pieces backwards.
  *
  * All tables are constant. */
 #ifndef ISA_RISCV_TABLES_H
@@ -20,10 +21,10 @@
 /* Slots: X(name, name in riscv.isa, lowest bit of its lane, width of its lane). */
 #define RV_SLOTS(X)      \
     X(RD, "rd", 0, 5)    \
-    X(RM, "rm", 5, 3)    \
+    X(RM, "rm", 24, 3)   \
     X(RS1, "rs1", 8, 5)  \
-    X(RS2, "rs2", 13, 5) \
-    X(RS3, "rs3", 18, 5) \
+    X(RS2, "rs2", 16, 5) \
+    X(RS3, "rs3", 32, 5) \
     X(AUX, "aux", 24, 8) \
     X(IMM, "imm", 32, 32)
 
