@@ -217,7 +217,9 @@ def aplic(pair, rng, steps):
         domain = APLIC_S if source % 4 else APLIC_M
         if domain == APLIC_S:
             pair.write('l', APLIC_M + 4 * source, 0x400)
+        pair.line(source, 0)  # QEMU 7 begins with what was in memory
         aplic_mode(pair, domain, source, 4, modes[domain])
+        pair.write('l', domain + 0x1fdc, source)
     for _ in range(steps):
         what, domain = rng.randrange(8), rng.choice(list(modes))
         if what < 3:
