@@ -211,15 +211,25 @@ def aplic_hart(pair, rng, domain):
         pair.read('l', idc + rng.choice([0, 4, 8, 0x18, 0x1c, 0x1c]))
 
 
+def aplic_clear(pair, domain, source):
+    """QEMU 7 begins with what was in memory, and changes nothing of a source that is not active."""
+    pair.write('l', domain + 4 * source, 4)
+    if source <= APLIC_SOURCES:
+        pair.line(source, 0)
+    pair.write('l', domain + 0x1ddc, source)
+    pair.write('l', domain + 0x1fdc, source)
+
+
 def aplic(pair, rng, steps):
     modes = {APLIC_M: {}, APLIC_S: {}}
+    for source in range(1, APLIC_SOURCES + 2):  # QEMU has one more
+        aplic_clear(pair, APLIC_M, source)
+        pair.write('l', APLIC_M + 4 * source, 0x400)
+        aplic_clear(pair, APLIC_S, source)
+        pair.write('l', APLIC_S + 4 * source, 0)
     for source in range(1, APLIC_SOURCES + 1):
         domain = APLIC_S if source % 4 else APLIC_M
-        if domain == APLIC_S:
-            pair.write('l', APLIC_M + 4 * source, 0x400)
-        pair.line(source, 0)  # QEMU 7 begins with what was in memory
         aplic_mode(pair, domain, source, 4, modes[domain])
-        pair.write('l', domain + 0x1fdc, source)
     for _ in range(steps):
         what, domain = rng.randrange(8), rng.choice(list(modes))
         if what < 3:
