@@ -1,7 +1,9 @@
 /* Devices where QEMU's "virt" machine has them, for qemu.py: reads commands of QEMU's test protocol and answers as it
  * does.
- *   read{b,w,l,q} ADDRESS      write{b,w,l,q} ADDRESS VALUE      line SOURCE LEVEL (of the interrupt controller) */
+ *   read{b,w,l,q} ADDRESS      write{b,w,l,q} ADDRESS VALUE      line SOURCE LEVEL (of the interrupt controller)
+ * With the argument `aplic` that controller is an APLIC, with direct delivery. */
 #include "devices/aclint.h"
+#include "devices/aplic.h"
 #include "devices/plic.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
@@ -18,6 +20,8 @@ struct board {
     struct clock clock, stopped;
     struct clock_ticks time;
     struct plic plic;
+    struct aplic aplic;
+    bool has_aplic;
     struct aclint aclint;
     struct uart uart;
     struct rtc rtc;
@@ -42,11 +46,17 @@ static void map(struct board *b, struct bus_region *region, uint64_t base)
         abort();
 }
 
+static struct irq_line line_of(struct board *b, unsigned source)
+{
+    return b->has_aplic ? aplic_line(&b->aplic, source) : plic_line(&b->plic, source);
+}
+
 /* The real-time clock alone goes: QEMU's machine is stopped too. */
 static void board_init(struct board *b)
 {
     static const struct console_ops ops = {.write = on_write, .resume = on_resume};
     const struct irq_line contexts[2 * HARTS] = {0};
+    const struct aplic_outputs outputs[APLIC_DOMAINS] = {0};
     const struct aclint_lines lines[HARTS] = {0};
     b->console.ops = &ops;
     clock_init(&b->clock, NULL);
@@ -54,15 +64,18 @@ static void board_init(struct board *b)
     clock_start(&b->clock);
     clock_ticks_init(&b->time, &b->stopped, 10000000);
     plic_init(&b->plic, 2 * HARTS, contexts);
+    aplic_init(&b->aplic, HARTS, false, outputs);
     aclint_init(&b->aclint, HARTS, lines, &b->stopped, &b->time);
-    uart_init(&b->uart, plic_line(&b->plic, 10), &b->stopped, &b->console);
-    rtc_init(&b->rtc, plic_line(&b->plic, 11), &b->clock);
+    uart_init(&b->uart, line_of(b, 10), &b->stopped, &b->console);
+    rtc_init(&b->rtc, line_of(b, 11), &b->clock);
     if (bus_init(&b->bus, NULL))
         abort();
     map(b, &b->rtc.region, 0x101000);
     map(b, &b->aclint.mswi, 0x2000000);
     map(b, &b->aclint.mtimer, 0x2004000);
-    map(b, &b->plic.region, 0xc000000);
+    map(b, b->has_aplic ? &b->aplic.domains[APLIC_MACHINE].region : &b->plic.region, 0xc000000);
+    if (b->has_aplic)
+        map(b, &b->aplic.domains[APLIC_SUPERVISOR].region, 0xd000000);
     map(b, &b->uart.region, 0x10000000);
 }
 
@@ -84,17 +97,18 @@ static void run(struct board *b, const char *line)
     } else if (sscanf(line, "write%c %" SCNx64 " %" SCNx64, &letter, &address, &value) == 3) {
         puts(bus_write(&b->bus, address, size_of(letter), value) == BUS_OK ? "OK" : "FAULT");
     } else if (sscanf(line, "line %u %u", &source, &level) == 2) {
-        struct irq_line to = plic_line(&b->plic, source);
+        struct irq_line to = line_of(b, source);
         irq_set(&to, level);
         puts("OK");
     }
     fflush(stdout);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static struct board board;
     char line[256];
+    board.has_aplic = argc > 1 && strcmp(argv[1], "aplic") == 0;
     board_init(&board);
     while (fgets(line, sizeof(line), stdin))
         run(&board, line);

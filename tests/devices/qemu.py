@@ -9,6 +9,9 @@ must agree. Left out is where QEMU differs from the specification or there is no
 - PLIC: a device that takes a request back before it is claimed, or asks again before completion: QEMU forgets it, or
   the second one. The specification's gateway keeps the first, and lets the second through on completion. Thresholds
   other than 0 at a claim: QEMU's claim heeds them.
+- APLIC: sources that are levels, which QEMU keeps pending when the level falls, until they are claimed. Targets of sources
+  that are not active, which QEMU keeps. Rectified inputs, which QEMU 7 does not rectify. Priorities above 7: QEMU has
+  three bits. Whether a new mode makes a source pending, which is open.
 - RTC: the time itself, and alarms within an hour of it.
 """
 import pathlib
@@ -20,6 +23,7 @@ import sys
 import tempfile
 
 SIZES = {'b': 1, 'w': 2, 'l': 4, 'q': 8}
+APLIC_M, APLIC_S, APLIC_SOURCES, APLIC_HARTS = 0xc000000, 0xd000000, 95, 8
 PLIC, MSWI, MTIMER, RTC, UART = 0xc000000, 0x2000000, 0x2004000, 0x101000, 0x10000000
 
 
@@ -43,28 +47,29 @@ class Peer:
         self.process.wait()
 
 
-QEMU = ['qemu-system-riscv64', '-M', 'virt', '-smp', '8', '-m', '16M', '-S', '-nodefaults', '-display', 'none',
+QEMU = ['qemu-system-riscv64', '-smp', '8', '-m', '16M', '-S', '-nodefaults', '-display', 'none',
         '-serial', 'null', '-bios', 'none']
 
 
-def find_plic():
-    """The path of QEMU's interrupt controller among its objects."""
-    tree = subprocess.run(QEMU + ['-monitor', 'stdio'], input='info qom-tree\nquit\n', stdout=subprocess.PIPE,
+def find_controller(machine, name):
+    """The path of QEMU's interrupt controller among its objects; of several the first."""
+    tree = subprocess.run(QEMU + ['-M', machine, '-monitor', 'stdio'], input='info qom-tree\nquit\n', stdout=subprocess.PIPE,
                           text=True, check=True).stdout
-    return '/machine/unattached' + re.search(r'(/device\[\d+\]) \(riscv.sifive.plic\)', tree).group(1)
+    return '/machine/unattached' + re.search(rf'(/device\[\d+\]) \({name}\)', tree).group(1)
 
 
 class Pair:
-    def __init__(self, poke, log, plic_path):
-        self.ours = Peer([poke])
-        self.qemu = Peer(QEMU + ['-qtest', 'stdio', '-qtest-log', '/dev/null'], log)
+    def __init__(self, poke, log, aplic):
+        machine, name = ('virt,aia=aplic', 'riscv.aplic') if aplic else ('virt', 'riscv.sifive.plic')
+        self.ours = Peer([poke, 'aplic'] if aplic else [poke])
+        self.qemu = Peer(QEMU + ['-M', machine, '-qtest', 'stdio', '-qtest-log', '/dev/null'], log)
         self.said = []
-        self.plic_path = plic_path
+        self.controller = find_controller(machine, name)
 
     def line(self, source, level):
         self.said.append(f'line {source} {level}')
         self.ours.ask(self.said[-1])
-        self.qemu.ask(f'set_irq_in {self.plic_path} unnamed-gpio-in {source} {level}')
+        self.qemu.ask(f'set_irq_in {self.controller} unnamed-gpio-in {source} {level}')
 
     def write(self, letter, address, value):
         self.said.append(f'write{letter} {address:#x} {value & (1 << 8 * SIZES[letter]) - 1:#x}')
@@ -164,6 +169,78 @@ def plic(pair, rng, steps):
             plic_complete(pair, rng, state)
 
 
+def aplic_mode(pair, domain, source, mode, modes):
+    """A source that becomes active gets a target anew; whether it is pending then is open."""
+    pair.write('l', domain + 4 * source, mode)
+    pair.write('l', domain + 0x1ddc, source)
+    if mode and not modes.get(source):
+        pair.write('l', domain + 0x3000 + 4 * source, source % APLIC_HARTS << 18 | 1 + source % 7)
+    modes[source] = mode
+
+
+def aplic_register(pair, rng, domain, modes):
+    words = [0x1c00, 0x1d00, 0x1e00, 0x1f00]
+    shown = [0x1c00, 0x1e00, 0x1f00]
+    numbers = [0x1cdc, 0x1ddc, 0x1edc, 0x1fdc, 0x2000]
+    source = rng.choice(list(modes))
+    target = domain + 0x3000 + 4 * rng.choice([s for s in modes if modes[s]])
+    what = rng.randrange(8)
+    if what == 0:
+        pair.write('l', domain, rng.choice([0, 0x100, 0x100]))
+    elif what == 1:
+        aplic_mode(pair, domain, source, rng.choice([0, 1, 4, 5]), modes)
+    elif what == 2:
+        pair.write('l', target, rng.randrange(APLIC_HARTS) << 18 | rng.randrange(1, 8))
+    elif what < 5:
+        pair.write('l', domain + rng.choice(words) + 4 * rng.randrange(3), rng.getrandbits(32) & rng.getrandbits(32))
+    elif what == 5:
+        pair.write('l', domain + rng.choice(numbers), source)
+    else:
+        pair.read('l', rng.choice([domain, domain + 4 * source, target, domain + rng.choice(shown) + 4 * rng.randrange(3),
+                                   domain + rng.choice(numbers)]))
+
+
+def aplic_hart(pair, rng, domain):
+    idc = domain + 0x4000 + 32 * rng.randrange(APLIC_HARTS)
+    what = rng.randrange(6)
+    if what == 0:
+        pair.write('l', idc + rng.choice([0, 4]), rng.randrange(2))
+    elif what == 1:
+        pair.write('l', idc + 8, rng.choice([0, rng.randrange(8)]))
+    else:
+        pair.read('l', idc + rng.choice([0, 4, 8, 0x18, 0x1c, 0x1c]))
+
+
+def aplic_clear(pair, domain, source):
+    """QEMU 7 begins with what was in memory, and changes nothing of a source that is not active."""
+    pair.write('l', domain + 4 * source, 4)
+    if source <= APLIC_SOURCES:
+        pair.line(source, 0)
+    pair.write('l', domain + 0x1ddc, source)
+    pair.write('l', domain + 0x1fdc, source)
+
+
+def aplic(pair, rng, steps):
+    modes = {APLIC_M: {}, APLIC_S: {}}
+    for source in range(1, APLIC_SOURCES + 2):  # QEMU has one more
+        aplic_clear(pair, APLIC_M, source)
+        pair.write('l', APLIC_M + 4 * source, 0x400)
+        aplic_clear(pair, APLIC_S, source)
+        pair.write('l', APLIC_S + 4 * source, 0)
+    for source in range(1, APLIC_SOURCES + 1):
+        domain = APLIC_S if source % 4 else APLIC_M
+        aplic_mode(pair, domain, source, 4, modes[domain])
+    for _ in range(steps):
+        what, domain = rng.randrange(8), rng.choice(list(modes))
+        if what < 3:
+            aplic_register(pair, rng, domain, modes[domain])
+        elif what < 6:
+            aplic_hart(pair, rng, domain)
+        else:
+            source = rng.choice([s for s in range(1, APLIC_SOURCES + 1) if s not in (10, 11)])
+            pair.line(source, rng.randrange(2))
+
+
 def aclint(pair, rng, steps):
     for hart in range(8):
         pair.write('q', MTIMER + 8 * hart, 0)
@@ -200,15 +277,14 @@ def main():
     if not shutil.which('qemu-system-riscv64'):
         print('1..0 # SKIP qemu-system-riscv64 is not installed')
         return 0
-    tests = [uart, plic, aclint, rtc]
+    tests = [uart, plic, aplic, aclint, rtc]
     print(f'1..{len(tests)}')
     failed = 0
-    path = find_plic()
     for number, test in enumerate(tests, 1):
         with tempfile.TemporaryFile('w+') as log:
             pair = None
             try:
-                pair = Pair(poke, log, path)
+                pair = Pair(poke, log, test is aplic)
                 test(pair, random.Random(seed), steps)
                 print(f'ok {number} - {test.__name__}')
             except (ValueError, EOFError, IndexError) as error:
