@@ -230,6 +230,7 @@ static uint32_t legal_target(const struct aplic_domain *d, uint32_t value)
 
 static void set_mode(struct aplic_domain *d, unsigned source, uint32_t mode)
 {
+    assert(source < APLIC_SOURCES);
     bool was_active = is_active(d, source);
     d->mode[source] = mode;
     if (!is_active(d, source))

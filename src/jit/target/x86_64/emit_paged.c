@@ -101,7 +101,7 @@ static void emit_addend(struct jit_assembler *as, const struct look_up *l)
 static void call_helper(struct jit_assembler *as, const struct ir_ins *ins)
 {
     bool write = ins->op == IR_HOST && as->ir->spans[ins->a].writes;
-    as->target->store_constant(as, ins->op | ins->type << 8 | write << 16,
+    as->target->store_constant(as, ins->op | (unsigned)ins->type << 8 | (unsigned)write << 16,
                                access_at(as, offsetof(struct jit_access, op)).disp);
     x86_call(as, as->thunks->access);
 }

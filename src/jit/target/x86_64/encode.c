@@ -187,8 +187,8 @@ static inline struct word memory_bytes(unsigned reg, struct x86_mem m)
     if (m.index < 0 && base != SIB)
         return (struct word){mod | low | base | disp << 8, 1 + size};
     unsigned index = m.index < 0 ? SIB : (unsigned)m.index & 7;
-    return (struct word){mod | low | SIB | ((unsigned)m.scale << 6 | index << 3 | base) << 8 | disp << 16,
-                         2 + size};
+    uint64_t sib = (unsigned)m.scale << 6 | index << 3 | base;
+    return (struct word){mod | low | SIB | sib << 8 | disp << 16, 2 + size};
 }
 
 void x86_rri(struct jit_assembler *as, uint32_t op, unsigned reg, unsigned rm, int32_t imm, unsigned size)
