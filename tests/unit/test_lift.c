@@ -4,6 +4,7 @@
 #include "cpu/riscv/code.h"
 #include "cpu/riscv/hart.h"
 #include "cpu/riscv/lift.h"
+#include "cpu/riscv/system.h"
 #include "host/fpu.h"
 #include "insns.h"
 #include "isa/riscv/tables.h"
@@ -38,7 +39,10 @@ enum { BASE_A = 8, BASE_B = 28, END_ADDRESS = 29 };
 struct side {
     uint8_t *memory;
     struct code *code;
-    struct hart hart;
+    union {
+        struct hart hart;
+        struct system_hart computer; /* units name slots of its, too */
+    };
 };
 
 struct fixture {
