@@ -107,7 +107,12 @@ static inline int machine_init(struct machine *m, unsigned harts)
     m->engine = (struct engine_options)ENGINE_DEFAULTS;
     m->engine.kind = ENGINE_INTERP;
     m->engine.threshold = 1;
-    assert_true(!engine || engine_parse_kind(&m->engine, engine));
+    if (engine && strcmp(engine, "direct") == 0) { /* the translator, and all its code is direct at once */
+        m->engine.kind = ENGINE_JIT;
+        m->engine.hot = 1;
+    } else {
+        assert_true(!engine || engine_parse_kind(&m->engine, engine));
+    }
     m->device = (struct bus_region){"device", 8, &bus_ops, m, NULL};
     gmem_init(&m->memory);
     assert_int_equal(gmem_add(&m->memory, GMEM_RAM, RAM, RAM_SIZE, NULL), 0);

@@ -8,7 +8,7 @@
  *
  * A window belongs to a data context of the hart's TLB and has some of the pages that the context has been asked for, with the
  * rights that it knows (readable, writable without being heard of). So code that adds the window's base to its addresses needs no
- * look-up: what is not there faults. It is a cache as the TLB is, with a place for each page, and is dropped where that is.
+ * look-up: what is not there faults. It is a cache as the TLB is, and is dropped where that is.
  *
  * Threads: the hart's own. Lifetime: windows_init() ... windows_release().
  * Source: mmap(2). */
@@ -28,16 +28,18 @@
 enum { WINDOW_PAGE_BITS = 12, WINDOW_COUNT = 4, WINDOW_PLACE_BITS = 14 };
 #define WINDOW_PLACES (1u << WINDOW_PLACE_BITS)
 
+struct window_page {
+    uint64_t gva; /* 1: none */
+    uint64_t gpa; /* | 1: writable */
+};
+
 struct window {
     struct windows *all;
     struct tlb_context *owner; /* NULL: free */
     uint8_t *base;             /* NULL: nothing is reserved yet */
     uint64_t used;             /* when it last got a page */
     unsigned count;            /* pages */
-    struct window_page {
-        uint64_t gva; /* 1: none; bit 0 apart, which no address of a page has */
-        uint64_t gpa; /* | 1: writable */
-    } * pages;        /* owned: WINDOW_PLACES of them */
+    struct window_page *pages; /* owned: WINDOW_PLACES of them */
 };
 
 struct windows {
