@@ -244,6 +244,23 @@ static void test_rest(void **state)
     assert_said("  x8   interpreter 0x0000000000000006  translation 0x0000000000000007\n");
 }
 
+/* Of an atomic of a word the register's lower half counts, whatever is above it. */
+static void test_word(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    start(m, h, PROGRAM, true);
+    PUT(m, PROGRAM, INSN(AMOMAX_W, .rd = A2, .rs1 = T0, .rs2 = A1), ECALL);
+    poke(m, DATA, 0x73);
+    h->hart.x[T0] = DATA;
+    h->hart.x[A1] = UINT64_C(0x0000000180044758);
+    listen(run_hart, h);
+    assert_string_equal(said, "");
+    assert_int_equal(h->hart.exit.kind, EXIT_ECALL);
+    assert_int_equal(h->hart.x[A2], 0x73);
+    assert_int_equal(peek(m, DATA), 0x73);
+}
+
 static int setup(void **state)
 {
     struct machine *m = malloc(sizeof(*m));
@@ -355,13 +372,11 @@ static void test_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_nothing),        TEST(test_spoil_xor),
-        TEST(test_invert_branch),  TEST(test_extend_sign),
-        TEST(test_store_half),     TEST(test_leave_out_store),
-        TEST(test_leave_out_load), TEST(test_exchange),
-        TEST(test_load_beyond),    TEST(test_go_elsewhere),
-        TEST(test_harmless),       TEST(test_privileged),
-        TEST(test_rest),           cmocka_unit_test(test_program),
+        TEST(test_nothing),        TEST(test_spoil_xor),  TEST(test_invert_branch),
+        TEST(test_extend_sign),    TEST(test_store_half), TEST(test_leave_out_store),
+        TEST(test_leave_out_load), TEST(test_exchange),   TEST(test_load_beyond),
+        TEST(test_go_elsewhere),   TEST(test_harmless),   TEST(test_privileged),
+        TEST(test_rest),           TEST(test_word),       cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
