@@ -201,7 +201,7 @@ static uint64_t written(const struct lockstep_state *before, const struct rv_ins
 {
     int64_t operand = (int64_t)stored(before, insn), result = operand;
     switch (insn->op) {
-#define AMO(name, value)                                              \
+#define AMO(name, value)                                               \
     case RV_##name##_W: operand = (int32_t)operand; /* fall through */ \
     case RV_##name##_D: result = (value); break
         AMO(AMOADD, old + operand);
