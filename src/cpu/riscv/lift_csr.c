@@ -92,7 +92,8 @@ static ir_ref read_status(struct lifter *l, ir_ref status)
     return lift_op(l, IR_OR, IR_I64, value, lift_op_k(l, IR_SHL, IR_I64, dirty, SD_SHIFT));
 }
 
-/* Not 0 when sys_interrupt() might tell one: where there are virtual interrupts, always. A cause that another thread raises after this is followed by a kick. */
+/* Not 0 when sys_interrupt() might tell one: where there are virtual interrupts, always. A cause that another
+ * thread raises after this is followed by a kick. */
 static ir_ref is_waiting(struct lifter *l)
 {
     ir_ref pending = lift_op(l, IR_OR, IR_I64, ir_get(l->ir, LIFT_MIP), ir_get(l->ir, LIFT_LINES));

@@ -27,8 +27,8 @@ enum rv_flag {
 /* The extensions before these privileged ones are what a process VM may have. */
 #define RV_EXT_PROGRAM_COUNT RV_EXT_SM
 
-/* One decoded instruction. Operands that the row has not are 0, or what it has in their place. A compressed instruction is decoded into the operation
- * it expands to; `row` keeps how it was written. */
+/* One decoded instruction. Operands that the row has not are 0, or what it has in their place. A compressed
+ * instruction is decoded into the operation it expands to; `row` keeps how it was written. */
 struct rv_insn {
     uint16_t op;      /* enum rv_op, an uncompressed row; RV_INVALID when the word is no instruction */
     uint16_t row;     /* enum rv_op as written; equals `op` for a 4-byte instruction */

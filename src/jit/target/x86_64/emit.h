@@ -96,8 +96,8 @@ static inline int32_t x86_state_offset(const struct jit_assembler *as, size_t me
     return as->machine->state + (int32_t)member;
 }
 
-/* Paged memory: loads and stores that look up their page, and HOST (false: it is none of them); and what brings the host address of an atomic's operand, which is
- * aligned, to `at`, not rax. */
+/* Paged memory: loads and stores that look up their page, and HOST (false: it is none of them); and what brings
+ * the host address of an atomic's operand, which is aligned, to `at`, not rax. */
 bool x86_emit_paged(struct jit_assembler *as, ir_ref ref);
 void x86_emit_paged_address(struct jit_assembler *as, const struct ir_ins *ins, unsigned at);
 void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
