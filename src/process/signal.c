@@ -146,15 +146,29 @@ static bool is_for_process(const siginfo_t *info)
 
 /* ---- Handlers of the host ---- */
 
+/* Only a process's first thread may queue for the process what says that the kernel or kill() has sent it. The others give
+ * it a code of their own, as many below this as the real one is above 0; what a program gives is never so low. */
+#define CODE_GIVEN_BACK (-0x67760000)
+
+HOST_NO_TSAN static void restore_code(siginfo_t *info)
+{
+    if (info->si_code <= CODE_GIVEN_BACK)
+        info->si_code = CODE_GIVEN_BACK - info->si_code;
+}
+
 /* Queues the signal at the host again. To the thread if it was meant for it, else to the process: another thread may be
  * waiting for it. */
 HOST_NO_TSAN static void give_back(const siginfo_t *info)
 {
     long pid = host_call_now(SYS_getpid);
-    if (info->si_code == SI_TKILL)
+    if (info->si_code == SI_TKILL) {
         host_call_now(SYS_rt_tgsigqueueinfo, pid, host_call_now(SYS_gettid), info->si_signo, info);
-    else
-        host_call_now(SYS_rt_sigqueueinfo, pid, info->si_signo, info);
+    } else if (host_call_now(SYS_rt_sigqueueinfo, pid, info->si_signo, info) == -EPERM) {
+        union guest_siginfo marked;
+        memcpy(&marked, info, sizeof(marked));
+        marked.info.si_code = CODE_GIVEN_BACK - info->si_code;
+        host_call_now(SYS_rt_sigqueueinfo, pid, info->si_signo, &marked);
+    }
 }
 
 HOST_NO_TSAN static void on_signal(int number, siginfo_t *info, void *ucontext)
@@ -165,6 +179,7 @@ HOST_NO_TSAN static void on_signal(int number, siginfo_t *info, void *ucontext)
         give_back(info);
         return;
     }
+    restore_code(info);
     host_context_set_mask(ucontext, ~MONITOR_SIGNALS);
     if (!queue_push(t->signals, info)) {
         if (!(SIGNAL_BIT(number) &
@@ -561,13 +576,18 @@ int64_t sys_rt_sigpending(struct thread *t, uint64_t set, uint64_t size)
     return copy_to_guest(t, set, &pending, size);
 }
 
-/* The host's own wait. A kick may be what it was waiting for. */
+/* The host's own wait. A kick may be what it was waiting for. The host ends the wait too when it has woken this thread for a
+ * signal that another one has taken then; what the guest has blocked in both must not end it. */
 static int64_t wait_at_host(struct thread *t, const uint64_t *wanted, uint64_t timeout,
                             union guest_siginfo *info)
 {
     int64_t result = host_call(t, SYS_rt_sigtimedwait, wanted, info,
                                guest_pointer(t, timeout, sizeof(struct timespec)), sizeof(*wanted));
-    return result == SIGTRAP && host_guest_thread_interrupted(&info->info) ? -HOST_ERESTART : result;
+    if (result > 0)
+        restore_code(&info->info);
+    bool kicked = result == SIGTRAP && host_guest_thread_interrupted(&info->info);
+    bool woken = result == -EINTR && !atomic_load_explicit(&t->hart.pending, memory_order_acquire);
+    return kicked || woken ? -HOST_ERESTART : result;
 }
 
 int64_t sys_rt_sigtimedwait(struct thread *t, uint64_t set, uint64_t info, uint64_t timeout, uint64_t size)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -269,6 +270,84 @@ static void test_threads(int number)
     }
 }
 
+/* ---- None is lost, whatever thread the host has chosen for it ---- */
+
+static int answers[2];
+static atomic_bool over;
+
+static void answer(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    char byte = (char)(number == sent_number && info->si_code == SI_USER && info->si_pid != getpid());
+    if (write(answers[1], &byte, 1) != 1)
+        _exit(1);
+}
+
+static void *block_and_unblock(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&over)) {
+        mask(SIG_BLOCK, sent_number);
+        mask(SIG_UNBLOCK, sent_number);
+    }
+    mask(SIG_BLOCK, sent_number);
+    return NULL;
+}
+
+static void *end_at_once(void *argument)
+{
+    return argument;
+}
+
+static void *start_and_join(void *argument)
+{
+    (void)argument;
+    mask(SIG_BLOCK, sent_number);
+    for (pthread_t thread; !atomic_load(&over);) {
+        pthread_create(&thread, NULL, end_at_once, NULL);
+        pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
+/* Each signal is sent when the one before it was answered. Returns whether all were answered well. */
+static bool ask(pid_t parent, int rounds)
+{
+    char byte = 1;
+    for (int i = 0; i < rounds && byte == 1; i++) {
+        kill(parent, sent_number);
+        if (poll(&(struct pollfd){.fd = answers[0], .events = POLLIN}, 1, 10000) != 1 ||
+            read(answers[0], &byte, 1) != 1)
+            return false;
+    }
+    return byte == 1;
+}
+
+static void test_lost(const char *what, void *(*body)(void *), int number)
+{
+    enum { ROUNDS = 300 };
+    pthread_t threads[2];
+    int status = -1;
+    pid_t parent = getpid();
+    MUST(pipe(answers));
+    sent_number = number;
+    atomic_store(&over, false);
+    handle(number, answer, SA_RESTART);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, body, NULL);
+    pid_t child = (pid_t)MUST(fork());
+    if (child == 0)
+        _exit(!ask(parent, ROUNDS));
+    waitpid(child, &status, 0);
+    atomic_store(&over, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    say("signal %d one by one, while threads %s", number, what);
+    EQ("each is answered", status, 0);
+    close(answers[0]);
+    close(answers[1]);
+}
+
 /* ---- Ends ---- */
 
 static void hit_blocked(void)
@@ -372,6 +451,10 @@ int main(int argc, char **argv)
     test_flood();
     for (unsigned i = 0; i < 4; i++)
         test_threads(numbers[i]);
+    for (unsigned i = 0; i < 4; i++) {
+        test_lost("block and unblock", block_and_unblock, numbers[i]);
+        test_lost("come and go", start_and_join, numbers[i]);
+    }
     EQ("a fault while it is blocked kills", in_child(hit_blocked) & 0x7f, SIGSEGV);
     EQ("a fault that is sent on kills", in_child(hit_chained) & 0x7f, SIGSEGV);
     EQ("ignored when sent", shell_status(in_child(ignore_sent)), 5);
