@@ -253,6 +253,28 @@ bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *fi
     return find_room(cache, &cache->filling, CHUNK_FILLING, room, first_site);
 }
 
+static void expect(const void *from, unsigned lines)
+{
+    enum { LINE = 64 };
+    for (unsigned i = 0; i < lines; i++)
+        __builtin_prefetch((const char *)from + i * LINE, 1);
+}
+
+/* As much as most units take. */
+void jit_cache_expect(const struct jit_cache *cache)
+{
+    enum { HOT = 4, COLD = 2, RECORD = 4, LINKS = 2, LINE = 64 };
+    if (cache->filling < 0)
+        return;
+    const struct chunk *chunk = &cache->chunks[cache->filling];
+    expect(chunk->hot - HOT * LINE, HOT);
+    expect(chunk->cold, COLD);
+    if (chunk->records_left)
+        expect((const char *)(chunk->records + 1) - chunk->records_left, RECORD);
+    if (chunk->link_count % BLOCK_LINKS)
+        expect(link_at(cache, first_number(cache, chunk) + chunk->link_count), LINKS);
+}
+
 bool jit_cache_lend(struct jit_cache *cache, struct jit_room *room, unsigned *first_site)
 {
     return cache->chunk_count >= CHUNKS_TO_LEND &&

@@ -60,6 +60,9 @@ struct jit_room jit_cache_shared(const struct jit_cache *cache);
 /* Room for a unit of JIT_UNIT_MAX bytes, and its first link's number. False: no chunk is free. */
 bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *first_site);
 
+/* A unit is about to be made: where it will be written comes into the processor's caches meanwhile. */
+void jit_cache_expect(const struct jit_cache *cache);
+
 /* The same in the chunk that is lent. Until its next call what is in this chunk behind the room is the caller's: it
  * may make a unit there, another one in what that has left, with the links' numbers that follow, and so on while
  * jit_cache_has_room(). All that were made before are added or forgotten. False: too few chunks are there or free. */

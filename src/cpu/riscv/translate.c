@@ -333,6 +333,7 @@ static struct translation *translate(struct translator *tr, struct unit *cold,
     *failure = TRANSLATOR_NO_ROOM;
     if (!get_ready(tr))
         return NULL;
+    jit_cache_expect(tr->cache);
     if (!lift(tr, source, tr->limits, kind, cold->pc, path) || is_empty(&tr->ir)) {
         *failure = TRANSLATOR_INTERPRET;
         return NULL;
