@@ -136,6 +136,12 @@ static bool is_whole(const struct csr_choice *choice)
            choice->number == RV_CSR_STIMECMP;
 }
 
+/* Setting or clearing no bit of them: see README.md. */
+static bool is_floating(const struct csr_choice *choice)
+{
+    return choice->number >= RV_CSR_FFLAGS && choice->number <= RV_CSR_FCSR;
+}
+
 static uint64_t choose_value(struct maker *m, const struct csr_choice *choice)
 {
     uint64_t random = rng_next(&m->rng), value;
@@ -163,7 +169,7 @@ void add_one_csr(struct maker *m, const struct csr_choice *choices, size_t count
                : rng_percent(&m->rng, 80) ? A1
                                           : 0;
     uint64_t value = choose_value(m, choice);
-    if (m->limits->zero && !value)
+    if (!value && (m->limits->zero || is_floating(choice)))
         return;
     add(m, &(struct sys_case){.word = encode(insn),
                               .mode = random_mode(m),
