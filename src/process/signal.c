@@ -576,8 +576,9 @@ int64_t sys_rt_sigpending(struct thread *t, uint64_t set, uint64_t size)
     return copy_to_guest(t, set, &pending, size);
 }
 
-/* The host's own wait. A kick may be what it was waiting for. The host ends the wait too when it has woken this thread for a
- * signal that another one has taken then; what the guest has blocked in both must not end it. */
+/* The host's own wait. A kick may be what it was waiting for. Since MONITOR_SIGNALS are not blocked at the host, the host may
+ * wake this thread for one that another thread takes then: no reason to end the wait. Other waits end as the host says:
+ * being stopped ends them, too. */
 static int64_t wait_at_host(struct thread *t, const uint64_t *wanted, uint64_t timeout,
                             union guest_siginfo *info)
 {
@@ -586,8 +587,9 @@ static int64_t wait_at_host(struct thread *t, const uint64_t *wanted, uint64_t t
     if (result > 0)
         restore_code(&info->info);
     bool kicked = result == SIGTRAP && host_guest_thread_interrupted(&info->info);
-    bool woken = result == -EINTR && !atomic_load_explicit(&t->hart.pending, memory_order_acquire);
-    return kicked || woken ? -HOST_ERESTART : result;
+    bool missed = result == -EINTR && *wanted & MONITOR_SIGNALS &&
+                  !atomic_load_explicit(&t->hart.pending, memory_order_acquire);
+    return kicked || missed ? -HOST_ERESTART : result;
 }
 
 int64_t sys_rt_sigtimedwait(struct thread *t, uint64_t set, uint64_t info, uint64_t timeout, uint64_t size)

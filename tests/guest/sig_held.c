@@ -137,6 +137,33 @@ static void test_wait_info(void)
     EQ("no handler", count, 0);
 }
 
+/* A stop ends such a wait, as it does no other. The child goes on until it has: nobody knows when the wait has begun. */
+static void test_wait_stopped(void)
+{
+    sigset_t set = set_of(SIGUSR1);
+    atomic_bool *ended =
+        mmap(NULL, sizeof(*ended), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t parent = getpid();
+    mask(SIG_BLOCK, SIGUSR1);
+    pid_t child = (pid_t)MUST(fork());
+    if (child == 0) {
+        for (int i = 0; i < 100 && !atomic_load(ended); i++) {
+            usleep(50000);
+            kill(parent, SIGSTOP);
+            usleep(10000);
+            kill(parent, SIGCONT);
+        }
+        _exit(0);
+    }
+    ERR("sigtimedwait() of who is stopped and goes on", sigtimedwait(&set, NULL, &(struct timespec){5, 0}),
+        EINTR);
+    atomic_store(ended, true);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    munmap(ended, sizeof(*ended));
+    mask(SIG_UNBLOCK, SIGUSR1);
+}
+
 /* With what other processes and hand-made signals say. */
 static void test_senders(void)
 {
@@ -447,6 +474,7 @@ int main(int argc, char **argv)
     }
     test_wait_blocked();
     test_wait_info();
+    test_wait_stopped();
     test_senders();
     test_flood();
     for (unsigned i = 0; i < 4; i++)
