@@ -253,9 +253,10 @@ bool jit_cache_room(struct jit_cache *cache, struct jit_room *room, unsigned *fi
     return find_room(cache, &cache->filling, CHUNK_FILLING, room, first_site);
 }
 
+enum { LINE = 64 };
+
 static void expect(const void *from, unsigned lines)
 {
-    enum { LINE = 64 };
     for (unsigned i = 0; i < lines; i++)
         __builtin_prefetch((const char *)from + i * LINE, 1);
 }
@@ -263,7 +264,7 @@ static void expect(const void *from, unsigned lines)
 /* As much as most units take. */
 void jit_cache_expect(const struct jit_cache *cache)
 {
-    enum { HOT = 4, COLD = 2, RECORD = 4, LINKS = 2, LINE = 64 };
+    enum { HOT = 4, COLD = 2, RECORD = 4, LINKS = 2 };
     if (cache->filling < 0)
         return;
     const struct chunk *chunk = &cache->chunks[cache->filling];
