@@ -89,22 +89,21 @@ static bool watch_translation(struct code *code, const struct translation *t)
 }
 
 /* The unit is counted out and has no translation yet. */
-static struct translation *translate(struct code *code, struct unit *u, enum translation_kind kind,
-                                     uint64_t path)
+static struct translation *translate(struct code *code, struct unit *u, struct translation_form form)
 {
     struct lifting l = {.code = code};
     const struct lift_source source = {.fetch = fetch_to_lift, .known = known_to_lift, .context = &l};
     enum translator_failure failure;
     if (unlikely(code->limbo) || translator_is_low(code->translator))
         make_room(code);
-    struct translation *t = translator_add(code->translator, u, &source, kind, path, &l.changeable, &failure);
+    struct translation *t = translator_add(code->translator, u, &source, &form, &l.changeable, &failure);
     while (t && unlikely(t->changeable) && watch_translation(code, t)) {
         translator_kill(code->translator, t);
-        t = translator_add(code->translator, u, &source, kind, path, &l.changeable, &failure);
+        t = translator_add(code->translator, u, &source, &form, &l.changeable, &failure);
     }
     if (t)
         *entry_word(code, u->pc) |= entry_bit(u->pc);
-    if (t || kind == TRANSLATION_LOOP || kind == TRANSLATION_APART)
+    if (t || form.kind == TRANSLATION_LOOP || form.kind == TRANSLATION_APART)
         return t;
     if (failure == TRANSLATOR_INTERPRET)
         code_isolate_unit(code, u);
@@ -113,21 +112,26 @@ static struct translation *translate(struct code *code, struct unit *u, enum tra
     return NULL;
 }
 
+static bool is_paged(const struct code *code)
+{
+    return code->ops->host;
+}
+
 /* Makes the translation anew, of the same instructions. With the lock held. */
-static void replace(struct code *code, struct unit *u, enum translation_kind kind)
+static void replace(struct code *code, struct unit *u, enum translation_kind kind, bool direct)
 {
     unsigned insns = u->translation->insns;
     translator_kill(code->translator, u->translation);
-    translate(code, u, kind, insns);
+    translate(code, u, (struct translation_form){kind, direct, insns});
 }
 
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
-    unsigned insns = u->translation->insns;
+    const struct translation_form plain = {TRANSLATION_PLAIN, u->translation->direct, u->translation->insns};
     translator_kill(code->translator, u->translation);
-    if (!path || !translate(code, u, TRANSLATION_LOOP, *path))
-        translate(code, u, TRANSLATION_PLAIN, insns);
+    if (!path || !translate(code, u, (struct translation_form){TRANSLATION_LOOP, is_paged(code), *path}))
+        translate(code, u, plain);
 }
 
 /* The unit with a translation that may be made anew, or NULL. With the lock held. */
@@ -143,8 +147,8 @@ void code_make_direct(struct code *code, uint64_t pc)
 {
     pthread_mutex_lock(&code->lock);
     struct unit *u = find_warm(code, pc);
-    if (u && u->translation->kind == TRANSLATION_COUNTING)
-        replace(code, u, TRANSLATION_DIRECT);
+    if (u && !u->translation->direct)
+        replace(code, u, TRANSLATION_COUNTING, true);
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -152,7 +156,7 @@ void code_make_paged(struct code *code, uint64_t pc)
 {
     pthread_mutex_lock(&code->lock);
     for (struct translation *t; (t = translator_find_direct(code->translator, pc));)
-        replace(code, t->cold, TRANSLATION_PLAIN);
+        replace(code, t->cold, TRANSLATION_PLAIN, false);
     pthread_mutex_unlock(&code->lock);
 }
 
@@ -219,10 +223,11 @@ static bool take_made(struct code *code)
 
 /* ---- */
 
-/* Of code that may become hot. With hot:1 a computer's is at once. */
-static enum translation_kind first_kind(const struct code *code)
+/* Of code that may become hot, with hot:1 at once. */
+static struct translation_form first_form(const struct code *code, bool counts)
 {
-    return code->ops->host && code->engine.hot == 1 ? TRANSLATION_DIRECT : TRANSLATION_COUNTING;
+    return (struct translation_form){counts ? TRANSLATION_COUNTING : TRANSLATION_PLAIN,
+                                     counts && is_paged(code) && code->engine.hot == 1, 0};
 }
 
 const struct translation *code_translation(struct code *code, uint64_t pc, bool counts)
@@ -235,7 +240,7 @@ const struct translation *code_translation(struct code *code, uint64_t pc, bool 
         translator_kill(code->translator, t);
         t = NULL;
     } else if (u && u->counted && !t) {
-        t = translate(code, u, counts ? first_kind(code) : TRANSLATION_PLAIN, 0);
+        t = translate(code, u, first_form(code, counts));
     }
     pthread_mutex_unlock(&code->lock);
     return t;
@@ -247,7 +252,6 @@ static enum code_heat heat_of(const struct translation *t)
     case TRANSLATION_LOOP: return CODE_IS_LOOP;
     case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
     case TRANSLATION_APART:
-    case TRANSLATION_DIRECT:
     case TRANSLATION_PLAIN: break;
     }
     return CODE_IS_OTHER;
@@ -324,7 +328,7 @@ const void *code_apart(struct code *code, uint64_t link, uint64_t pc)
     struct unit *u = code_find_or_build(code, pc);
     struct translation *t = u ? u->apart : NULL;
     if (u && !t)
-        t = translate(code, u, TRANSLATION_APART, 0);
+        t = translate(code, u, (struct translation_form){.kind = TRANSLATION_APART});
     if (t && !code->engine.modes.no_chain)
         translator_tie(code->translator, link, t);
     const void *entry = t ? t->unit.entry : NULL;

@@ -10,8 +10,8 @@
 #include "cpu/riscv/engine.h"
 
 #include "base/util.h"
+#include "cpu/riscv/hot.h"
 #include "cpu/riscv/jit.h"
-#include "cpu/riscv/record.h"
 #include "cpu/riscv/translate.h"
 #include "host/atomic.h"
 #include "host/clock.h"
@@ -133,59 +133,12 @@ static bool interpret_one(struct hart *hart)
     return interpret(hart, code_isolate(hart->code, hart->pc) ? NULL : code_step(hart, &insn));
 }
 
-static void count_rounds(struct hart *hart, uint64_t head, unsigned rounds)
+static void go_on(struct hart *hart, const union cell *cell)
 {
-    hart->jit.counters[jit_counter(head)] = (int32_t)rounds;
+    interp_go(hart, cell);
 }
 
-/* Somebody else makes a loop: a hart that counts ways to `head` will look for it before it has become as hot again. */
-static void look_soon(struct hart *hart, uint64_t head)
-{
-    enum { LOOKS = 8 };
-    count_rounds(hart, head, code_engine(hart->code)->hot / LOOKS);
-}
-
-/* Makes a loop of the code at `at`, if the hart goes round there. Its ways to `head` are counted. False: the engine
- * is left. */
-static bool make_loop(struct hart *hart, uint64_t head, uint64_t at)
-{
-    struct lift_way way;
-    enum record_result result = record_loop(hart, at, &way);
-    if (result != RECORD_LEFT && code_heat(hart, at, result == RECORD_STEADY ? &way : NULL))
-        look_soon(hart, head);
-    return result != RECORD_LEFT;
-}
-
-/* There is a loop at `head`, but the hart goes round another way: a loop of its own, which begins where it leaves
- * the other one. */
-static bool split_loop(struct hart *hart, uint64_t head, uint64_t path)
-{
-    uint64_t split;
-    switch (record_split(hart, head, path, &split)) {
-    case RECORD_LEFT: return false;
-    case RECORD_UNSURE: code_heat(hart, head, NULL); return true;
-    case RECORD_STEADY: break;
-    }
-    if (code_heat_at(hart->code, split, &path) != CODE_IS_ASKED)
-        return make_loop(hart, head, split);
-    look_soon(hart, head);
-    return true;
-}
-
-/* A way back to `head` in this unit, which the hart is at, has been gone often. */
-static bool heat(struct hart *hart, uint64_t head, uint64_t unit)
-{
-    uint64_t path;
-    count_rounds(hart, head, code_engine(hart->code)->hot);
-    switch (code_heat_at(hart->code, head, &path)) {
-    case CODE_IS_COUNTED: return make_loop(hart, head, head);
-    case CODE_IS_LOOP: return split_loop(hart, head, path);
-    case CODE_IS_NONE: break;
-    case CODE_IS_ASKED: look_soon(hart, head); break;
-    case CODE_IS_OTHER: code_cool(hart->code, unit); break;
-    }
-    return true;
-}
+static const struct record_steps steps = {.find = code_step, .go = go_on};
 
 static bool stop(struct hart *hart, enum lift_stop reason)
 {
@@ -195,8 +148,9 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_EBREAK: return leave(hart, EXIT_EBREAK);
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
-    case LIFT_HOT: return heat(hart, hart->jit.arguments[0], hart->jit.arguments[1]);
+    case LIFT_HOT: return hot_way_back(hart, &steps, hart->jit.arguments[0], hart->jit.arguments[1]);
     case LIFT_OUTSIDE:
+    case LIFT_ENTERED:
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;
     }

@@ -13,6 +13,7 @@
  * A return stack belongs to a fetch context, too: a return address that the guest finds in another one may be other code. Each mode
  * has one, so that the way into a kernel and back loses none. */
 #include "base/util.h"
+#include "cpu/riscv/hot.h"
 #include "cpu/riscv/jit.h"
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/system_internal.h"
@@ -296,12 +297,27 @@ static bool execute_one(struct system_hart *h)
     return interpret_one(h);
 }
 
+static const union cell *find_step(struct hart *hart, struct rv_insn *insn)
+{
+    return system_step(system_hart_of(hart), insn);
+}
+
+static void go_on(struct hart *hart, const union cell *cell)
+{
+    interp_system_go(system_hart_of(hart), cell);
+}
+
+static const struct record_steps steps = {.find = find_step, .go = go_on};
+
 /* A unit has ended with IR_EXIT_STOP at hart.pc. False: the engine is left. */
 static bool stop(struct system_hart *h, enum lift_stop reason, struct place *place)
 {
     bool stay = true;
-    if (reason == LIFT_HOT)
-        direct_heat(h, h->hart.jit.arguments[1]);
+    const uint64_t *arguments = h->hart.jit.arguments;
+    if (reason == LIFT_ENTERED)
+        direct_heat(h, arguments[0]);
+    else if (reason == LIFT_HOT)
+        stay = hot_way_back(&h->hart, &steps, arguments[0], arguments[1]);
     else if (reason == LIFT_INTERPRET)
         stay = execute_one(h);
     else if (reason == LIFT_FETCH || (reason == LIFT_OUTSIDE && !direct_outside(h)))

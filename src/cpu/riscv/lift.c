@@ -55,8 +55,8 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
     return (struct ir_exit){.kind = IR_EXIT_GO,
                             .pc = target,
                             .reason = LIFT_HOT,
-                            .count = leads_back(l, target) && l->limits->counts && !l->limits->paged,
-                            .poll = lift_polls(l, target),
+                            .count = leads_back(l, target) && l->limits->counts && !lift_counts_entries(l),
+                            .poll = !l->loop && lift_polls(l, target), /* a loop's head does */
                             .far = lift_is_far(l, target)};
 }
 
@@ -372,8 +372,8 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
     result->cut = false;
     ir_begin(ir, &lift_machine, pc);
     ir->direct = limits->direct;
-    ir->counted = limits->counts && limits->paged;
-    ir->reason = LIFT_HOT;
+    ir->counted = limits->counts && lift_counts_entries(&l);
+    ir->reason = LIFT_ENTERED;
     lift_trace(&l);
     return result->insns != 0;
 }

@@ -34,6 +34,7 @@ enum lift_stop {
     LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
     LIFT_OUTSIDE,   /* the same, of direct code: an address is not in the window */
     LIFT_HOT, /* not an end: a way back has been gone often, the state's arguments are where it leads and the unit's pc */
+    LIFT_ENTERED, /* nor is this: the unit has been entered often, the arguments are its pc */
     LIFT_STOP_COUNT
 };
 
@@ -52,10 +53,11 @@ struct lift_limits {
     uint64_t extensions; /* bits of enum rv_ext */
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
-    bool counts;         /* ways back, or of paged code entries, are counted: LIFT_HOT */
-    bool paged;          /* a computer's code */
-    bool spans;          /* accesses around one address look their page up once; paged alone */
-    bool direct;         /* paged code for whom the host's MMU looks up pages: cpu/riscv/window.h */
+    bool
+        counts; /* ways back are counted, or of paged code that is not direct entries: LIFT_HOT, LIFT_ENTERED */
+    bool paged;  /* a computer's code */
+    bool spans;  /* accesses around one address look their page up once; paged alone */
+    bool direct; /* paged code for whom the host's MMU looks up pages: cpu/riscv/window.h */
 };
 
 struct lift_piece {
@@ -87,6 +89,7 @@ struct lift_loop {
     uint8_t x_slot[32], f_slot[32];
     bool closed;                     /* the way leads back */
     bool nearest;                    /* the dynamic rounding mode is to nearest even */
+    bool fp_on, fp_dirty;            /* paged code: floating point is on, its state dirty */
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
     uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */

@@ -119,7 +119,8 @@ static void require_simple(struct lifter *l, const struct csr_access *a, ir_ref 
 static void access_status(struct lifter *l, const struct rv_insn *insn)
 {
     struct csr_access a = access_of(l, insn);
-    if (a.writes && a.kind == SET && a.touches != UINT64_MAX && a.touches & OTHER_CONTEXT) {
+    bool leaves = a.kind == SET && a.touches != UINT64_MAX && a.touches & OTHER_CONTEXT;
+    if (a.writes && (leaves || l->loop)) { /* a loop is not to look at each round what state it is in */
         lift_leave_stop(l, LIFT_INTERPRET);
         return;
     }

@@ -96,6 +96,13 @@ static void require_nearest_at_head(struct lifter *l)
     l->nearest = true;
 }
 
+/* Nothing in a loop switches it off. */
+static void require_fp_at_head(struct lifter *l)
+{
+    if (l->loop->fp_on)
+        lift_require_fp_state(l, l->loop->fp_dirty);
+}
+
 static bool is_in(uint32_t set, unsigned number)
 {
     return set >> number & 1;
@@ -138,6 +145,7 @@ static void begin_loop(struct lifter *l)
 {
     const struct lift_loop *loop = l->loop;
     ir_mark(l->ir, l->pc);
+    require_fp_at_head(l);
     require_nearest_at_head(l);
     for (uint32_t set = loop->boxed | unfinished(loop); set; set &= set - 1)
         require_at_head(l, (unsigned)__builtin_ctz(set));
@@ -171,6 +179,8 @@ static void collect(struct lifter *l)
     const struct ir_ins *last;
     l->loop->boxed |= l->asked;
     l->loop->nearest |= l->nearest;
+    l->loop->fp_on |= l->fp_on;
+    l->loop->fp_dirty |= l->fp_dirty;
     for (unsigned i = 0; i < 32; i++) {
         uint32_t *set = set_of(l, i, &last);
         if (set)
@@ -221,6 +231,7 @@ static void lift_round(struct lifter *l)
     r->cut = false;
     l->loop->closed = false;
     ir_begin(l->ir, &l->loop->machine, l->pc);
+    l->ir->direct = l->limits->direct;
     if (l->shaped)
         begin_loop(l);
     lift_trace(l);
@@ -230,7 +241,7 @@ static void lift_round(struct lifter *l)
 static void forget_facts(struct lift_loop *loop)
 {
     loop->boxed = loop->loose = loop->raw_single = loop->raw_double = 0;
-    loop->nearest = false;
+    loop->nearest = loop->fp_on = loop->fp_dirty = false;
 }
 
 /* Each register is in one set, and has a pin. */

@@ -82,18 +82,20 @@ static bool only_reads_fp(const struct rv_insn *insn)
 }
 
 /* The interpreter raises the exception, or makes the state dirty. */
-void lift_require_fp(struct lifter *l, const struct rv_insn *insn)
+void lift_require_fp_state(struct lifter *l, bool dirty)
 {
-    if (!uses_fp(insn) || l->fp_dirty)
+    if (l->fp_dirty || (l->fp_on && !dirty))
         return;
     ir_ref state = lift_op_k(l, IR_AND, IR_I64, ir_get(l->ir, LIFT_STATUS), MSTATUS_FS);
-    if (!only_reads_fp(insn)) {
-        lift_guard(l, lift_op_k(l, IR_NE, IR_I64, state, MSTATUS_FS));
-        l->fp_dirty = true;
-    } else if (!l->fp_on) {
-        lift_guard(l, lift_op_k(l, IR_EQ, IR_I64, state, 0));
-    }
+    lift_guard(l, lift_op_k(l, dirty ? IR_NE : IR_EQ, IR_I64, state, dirty ? MSTATUS_FS : 0));
+    l->fp_dirty = dirty;
     l->fp_on = true;
+}
+
+void lift_require_fp(struct lifter *l, const struct rv_insn *insn)
+{
+    if (uses_fp(insn))
+        lift_require_fp_state(l, !only_reads_fp(insn));
 }
 
 /* A span that is refused is no way back, which would have to look whether the hart is to stop. */

@@ -139,6 +139,12 @@ bool lift_is_far(const struct lifter *l, uint64_t pc);
 /* Every way round that does not leave the page goes by a place that looks whether the hart is to stop. */
 bool lift_polls(const struct lifter *l, uint64_t target);
 
+/* Is it the unit's entries that are counted? */
+static inline bool lift_counts_entries(const struct lifter *l)
+{
+    return l->limits->paged && !l->limits->direct;
+}
+
 /* A CSR instruction. False: it is not lifted. */
 bool lift_system_csr(struct lifter *l, const struct rv_insn *insn);
 
@@ -147,6 +153,7 @@ void lift_require_zero_blocks(struct lifter *l);
 
 /* Before the instruction: floating point must be on; and its state dirty if the instruction changes it, for else it becomes so. */
 void lift_require_fp(struct lifter *l, const struct rv_insn *insn);
+void lift_require_fp_state(struct lifter *l, bool dirty);
 
 /* lift_place() where there are spans. */
 ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row);

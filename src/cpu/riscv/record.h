@@ -12,11 +12,22 @@ enum record_result {
     RECORD_STEADY,
 };
 
+struct rv_insn;
+
+/* How the interpreter of a process VM or of a computer executes the instruction at the hart's pc alone. */
+struct record_steps {
+    const union cell *(*find)(struct hart *hart, struct rv_insn *insn); /* NULL: there is none */
+    void (*go)(struct hart *hart,
+               const union cell *cell); /* until HART_PENDING_STEP stops it, or anything else */
+};
+
 /* Interprets a hart that is at a way back to `head` for some rounds of the loop, and says which way each of them
- * went. Between code_enter() and code_leave(). */
-enum record_result record_loop(struct hart *hart, uint64_t head, struct lift_way *way);
+ * went. Between code_enter() and code_leave(). Places are as units have them: hart.bias less than pc. */
+enum record_result record_loop(struct hart *hart, const struct record_steps *steps, uint64_t head,
+                               struct lift_way *way);
 
 /* Where the way round leaves the path that the loop was translated with. */
-enum record_result record_split(struct hart *hart, uint64_t head, uint64_t usual, uint64_t *split);
+enum record_result record_split(struct hart *hart, const struct record_steps *steps, uint64_t head,
+                                uint64_t usual, uint64_t *split);
 
 #endif

@@ -31,7 +31,8 @@ static const uint8_t *print_piece(struct buf *out, const struct lift_piece *piec
 static void print_guest(struct buf *out, const struct translation *t)
 {
     const uint8_t *bytes = translation_bytes(t);
-    buf_printf(out, "guest: %u instructions%s\n", t->insns, t->kind == TRANSLATION_LOOP ? ", a loop" : "");
+    buf_printf(out, "guest: %u instructions%s%s\n", t->insns, t->direct ? ", direct" : "",
+               t->kind == TRANSLATION_LOOP ? ", a loop" : "");
     for (unsigned i = 0; i < t->piece_count; i++)
         bytes = print_piece(out, &t->pieces[i], bytes);
 }

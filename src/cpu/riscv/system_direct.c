@@ -11,6 +11,7 @@
 #include "cpu/riscv/system_internal.h"
 
 #include "base/util.h"
+#include "cpu/riscv/hot.h"
 #include "cpu/riscv/translate.h"
 #include "host/segment.h"
 #include "host/signal.h"
@@ -94,7 +95,7 @@ bool direct_may_be(const struct system_hart *h)
 void direct_heat(struct system_hart *h, uint64_t gpa)
 {
     struct code *code = h->hart.code;
-    h->hart.jit.counters[jit_counter(gpa)] = (int32_t)code_engine(code)->hot;
+    hot_count(&h->hart, gpa, code_engine(code)->hot);
     if (has_window(h))
         code_make_direct(code, gpa);
     else

@@ -67,11 +67,12 @@ static const struct jit_cache_ops cache_ops = {.evicted = on_evicted};
 
 static void begin_compile(struct translator *tr)
 {
-    const struct compile_target target = {.cache = tr->cache,
-                                          .machine = &tr->machine,
-                                          .thunks = &tr->thunks,
-                                          .modes = tr->options->modes,
-                                          .limits = tr->limits};
+    struct compile_target target = {.cache = tr->cache,
+                                    .machine = &tr->machine,
+                                    .thunks = &tr->thunks,
+                                    .modes = tr->options->modes,
+                                    .limits = tr->limits};
+    target.limits.direct = tr->limits.paged;
     compile_init(&tr->compile, tr->options->threads, &target);
 }
 
@@ -259,7 +260,7 @@ static bool is_empty(const struct ir *ir)
 /* With a copy of what it was lifted from. */
 static struct translation *translation_new(struct translator *tr, struct unit *cold,
                                            const struct lift_result *lifted, const struct jit_room *room,
-                                           enum translation_kind kind, bool changeable)
+                                           const struct translation_form *form, bool changeable)
 {
     unsigned parts = count_parts(lifted);
     struct translation *t =
@@ -272,8 +273,10 @@ static struct translation *translation_new(struct translator *tr, struct unit *c
     t->insns = (uint16_t)lifted->insns;
     t->piece_count = (uint8_t)lifted->piece_count;
     t->part_count = (uint8_t)parts;
-    t->kind = (uint8_t)kind;
+    t->kind = (uint8_t)form->kind;
     t->tries = 0;
+    t->direct = form->direct;
+    t->path = form->path;
     t->changeable = changeable;
     t->cut = lifted->cut;
     t->asked = false;
@@ -283,15 +286,15 @@ static struct translation *translation_new(struct translator *tr, struct unit *c
 }
 
 /* Makes host code of tr->ir, which is of tr->lifted. */
-static struct translation *assemble(struct translator *tr, struct unit *cold, enum translation_kind kind,
-                                    bool changeable)
+static struct translation *assemble(struct translator *tr, struct unit *cold,
+                                    const struct translation_form *form, bool changeable)
 {
     struct jit_room room;
     struct jit_result made;
     unsigned first_site;
     if (!jit_cache_room(tr->cache, &room, &first_site))
         return NULL;
-    struct translation *t = translation_new(tr, cold, &tr->lifted, &room, kind, changeable);
+    struct translation *t = translation_new(tr, cold, &tr->lifted, &room, form, changeable);
     if (!t)
         return NULL;
     /* add_parts() writes to the list's first, which has come by then. */
@@ -309,39 +312,37 @@ static void dump(struct translator *tr, const struct translation *t)
     report_write(&out);
 }
 
-/* `path` is a loop's; of a plain one, which is to be as long as it was before, the number of instructions. */
 static bool lift(struct translator *tr, const struct lift_source *source, struct lift_limits limits,
-                 enum translation_kind kind, uint64_t pc, uint64_t path)
+                 const struct translation_form *form, uint64_t pc)
 {
     struct lift_source own = *source;
-    limits.counts = kind == TRANSLATION_COUNTING && tr->options->hot;
-    limits.direct = kind == TRANSLATION_DIRECT;
-    limits.spans = limits.paged && kind != TRANSLATION_APART && !limits.direct;
-    if (kind == TRANSLATION_LOOP)
-        return lift_loop(&tr->ir, source, &limits, pc, path, &tr->loop, &tr->lifted);
-    if (kind == TRANSLATION_PLAIN || kind == TRANSLATION_DIRECT) {
-        limits.max_insns = path ? (unsigned)path : limits.max_insns;
-        own.known = path ? NULL : own.known;
+    limits.counts = form->kind == TRANSLATION_COUNTING && tr->options->hot;
+    limits.direct = form->direct;
+    limits.spans = limits.paged && form->kind != TRANSLATION_APART && !form->direct;
+    if (form->kind == TRANSLATION_LOOP)
+        return lift_loop(&tr->ir, source, &limits, pc, form->path, &tr->loop, &tr->lifted);
+    if (form->path) {
+        limits.max_insns = (unsigned)form->path;
+        own.known = NULL;
     }
     return lift_unit(&tr->ir, &own, &limits, pc, &tr->lifted);
 }
 
 static struct translation *translate(struct translator *tr, struct unit *cold,
-                                     const struct lift_source *source, enum translation_kind kind,
-                                     uint64_t path, const bool *changeable, enum translator_failure *failure)
+                                     const struct lift_source *source, const struct translation_form *form,
+                                     const bool *changeable, enum translator_failure *failure)
 {
     *failure = TRANSLATOR_NO_ROOM;
     if (!get_ready(tr))
         return NULL;
     jit_cache_expect(tr->cache);
-    if (!lift(tr, source, tr->limits, kind, cold->pc, path) || is_empty(&tr->ir)) {
+    if (!lift(tr, source, tr->limits, form, cold->pc) || is_empty(&tr->ir)) {
         *failure = TRANSLATOR_INTERPRET;
         return NULL;
     }
-    struct translation *t = assemble(tr, cold, kind, *changeable);
+    struct translation *t = assemble(tr, cold, form, *changeable);
     if (!t)
         return NULL;
-    t->path = path;
     add_parts(tr, t);
     if (unlikely(tr->options->dump))
         dump(tr, t);
@@ -364,11 +365,11 @@ static void publish(struct translator *tr, struct unit *cold, struct translation
 }
 
 struct translation *translator_add(struct translator *tr, struct unit *cold, const struct lift_source *source,
-                                   enum translation_kind kind, uint64_t path, const bool *changeable,
+                                   const struct translation_form *form, const bool *changeable,
                                    enum translator_failure *failure)
 {
     uint64_t start = host_ticks();
-    struct translation *t = translate(tr, cold, source, kind, path, changeable, failure);
+    struct translation *t = translate(tr, cold, source, form, changeable, failure);
     uint64_t ticks = host_ticks() - start;
     tr->compile_ticks += ticks;
     if (t) {
@@ -388,12 +389,12 @@ struct compile *translator_compile(struct translator *tr)
 struct translation *translator_take(struct translator *tr, struct unit *cold, const struct compile_job *job,
                                     bool changeable)
 {
-    struct translation *t = translation_new(tr, cold, &job->lifted, &job->room, TRANSLATION_LOOP, changeable);
+    const struct translation_form form = {TRANSLATION_LOOP, tr->limits.paged, job->way.path};
+    struct translation *t = translation_new(tr, cold, &job->lifted, &job->room, &form, changeable);
     if (!t || !jit_cache_add(tr->cache, &t->unit, &job->room, &job->made, cold->pc))
         return NULL;
     if (cold->translation)
         translator_kill(tr, cold->translation);
-    t->path = job->way.path;
     add_parts(tr, t);
     if (unlikely(tr->options->dump))
         dump(tr, t);
@@ -479,8 +480,7 @@ struct translation *translator_find_direct(struct translator *tr, uint64_t pc)
 {
     struct translation_part *part = *page_list(tr, true, pc >> PAGE_SHIFT);
     for (; part; part = part->next)
-        if (translation_of(part)->kind == TRANSLATION_DIRECT &&
-            pc - piece_of(part)->pc < piece_of(part)->bytes)
+        if (translation_of(part)->direct && pc - piece_of(part)->pc < piece_of(part)->bytes)
             return translation_of(part);
     return NULL;
 }
@@ -575,7 +575,8 @@ static bool lift_again(struct translator *tr, const struct translation *t)
     struct lift_limits limits = tr->limits;
     if (t->cut)
         limits.max_insns = t->insns;
-    return lift(tr, &source, limits, t->kind, t->unit.pc, t->path);
+    const struct translation_form form = {t->kind, t->direct, t->path};
+    return lift(tr, &source, limits, &form, t->unit.pc);
 }
 
 bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *address)

@@ -24,11 +24,17 @@ struct translation_part {
 };
 
 enum translation_kind {
-    TRANSLATION_COUNTING, /* as first made: ways back are counted */
-    TRANSLATION_PLAIN,    /* where they led often, but there was no loop to gain from */
-    TRANSLATION_LOOP,     /* where there was */
-    TRANSLATION_APART,    /* beside one of the others: without spans, for where one was refused */
-    TRANSLATION_DIRECT,   /* of a computer's user code that was entered often: limits.direct */
+    TRANSLATION_COUNTING, /* as first made: ways back, or of paged code that is not direct entries, are counted */
+    TRANSLATION_PLAIN, /* where they led often, but there was nothing to gain from */
+    TRANSLATION_LOOP,  /* where there was a loop; paged code's are direct */
+    TRANSLATION_APART, /* beside one of the others: without spans, for where one was refused */
+};
+
+struct translation_form {
+    enum translation_kind kind;
+    bool direct; /* of a computer's user code that was entered often: limits.direct */
+    uint64_t
+        path; /* of a loop; of a plain or direct one that is to be as long as it was before, its instructions */
 };
 
 /*   | struct translation | pieces | parts | bytes of the pieces, one after the other |
@@ -39,12 +45,13 @@ struct translation {
     struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead */
     uint16_t insns;
     uint8_t piece_count, part_count;
-    uint8_t kind;  /* enum translation_kind */
+    uint8_t kind;  /* this, `direct` and `path`: struct translation_form */
     uint8_t tries; /* to make a loop of it */
+    bool direct;
     bool changeable;
-    bool cut;      /* struct lift_result */
-    bool asked;    /* the compile thread is to make a loop of it */
-    uint64_t path; /* of a loop; of a plain one, instructions */
+    bool cut;   /* struct lift_result */
+    bool asked; /* the compile thread is to make a loop of it */
+    uint64_t path;
     struct lift_piece pieces[];
 };
 
@@ -95,8 +102,8 @@ enum translator_failure {
 /* Translates the code at the unit's pc, which `source` has; the two know each other from now on. `changeable` tells, after
  * it was lifted, whether its bytes may change without a code_invalidate(). NULL: *failure says why not. */
 struct translation *translator_add(struct translator *translator, struct unit *cold,
-                                   const struct lift_source *source, enum translation_kind kind,
-                                   uint64_t path, const bool *changeable, enum translator_failure *failure);
+                                   const struct lift_source *source, const struct translation_form *form,
+                                   const bool *changeable, enum translator_failure *failure);
 
 /* What loops are asked of. */
 struct compile *translator_compile(struct translator *translator);

@@ -195,7 +195,8 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
 {
     struct jit_steps steps;
     bool back = leads_back(as, exit);
-    jit_settle(as, back || exit->pc <= as->ir->pc ? 0 : rare); /* what leads back is often taken */
+    bool often = back || (exit->kind == IR_EXIT_GO && exit->pc <= as->ir->pc); /* leads back */
+    jit_settle(as, often ? 0 : rare);
     struct x86_test t = x86_test_prepare(as, ins->b, ref);
     find_way(as, exit, &steps);
     const uint8_t *count = exit->count ? count_stub(as, &steps, exit, ir_pc_of(as->ir, ref)) : NULL;
