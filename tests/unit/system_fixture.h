@@ -107,9 +107,11 @@ static inline int machine_init(struct machine *m, unsigned harts)
     m->engine = (struct engine_options)ENGINE_DEFAULTS;
     m->engine.kind = ENGINE_INTERP;
     m->engine.threshold = 1;
-    if (engine && strcmp(engine, "direct") == 0) { /* the translator, and all its code is direct at once */
+    if (engine && strcmp(engine, "direct") ==
+                      0) { /* the translator: all its code is direct, all loops are loops at once */
         m->engine.kind = ENGINE_JIT;
         m->engine.hot = 1;
+        m->engine.threads = ENGINE_THREADS_NONE;
     } else {
         assert_true(!engine || engine_parse_kind(&m->engine, engine));
     }

@@ -378,6 +378,156 @@ static void test_instret(void **state)
     assert_int_equal(h->hart.instret - h->hart.x[A2], 1); /* the load did not retire */
 }
 
+/* ---- Loops ---- */
+
+enum { S4 = 20, S5 = 21, F0 = 0, F1 = 1 }; /* S4 and S5 are in memory between units */
+
+static uint64_t loops_made(const struct machine *m)
+{
+    return code_engine_stats(m->hart->hart.code).loops;
+}
+
+/* Where all code is direct, the loops of what was run since then are units of their own. */
+static void assert_loop_since(const struct machine *m, uint64_t before)
+{
+    if (m->engine.hot == 1)
+        assert_true(loops_made(m) > before);
+}
+
+/* Adds the words from S4 to S5 to A0, and puts the sum so far behind each. */
+static void put_sums(const struct machine *m)
+{
+    PUT(m, PROGRAM, LD(A1, S4, 0), INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1), ADDI(S4, S4, 16),
+        SD(A0, S4, -8), BNE(S4, S5, -16), ECALL);
+}
+
+enum { WORDS_IN_PAGE = 256 };
+
+static void run_sums(struct machine *m, uint64_t from, uint64_t to)
+{
+    struct system_hart *h = m->hart;
+    h->hart.x[A0] = 0;
+    h->hart.x[S4] = from;
+    h->hart.x[S5] = to;
+    run_from(h, PROGRAM);
+}
+
+/* A loop comes to page after page, to one that is read-only, to one that is not there, and to a device. */
+static void test_loop_memory(void **state)
+{
+    enum { PAGES = 6 };
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    const uint64_t flags[PAGES] = {LEAF, LEAF, LEAF, LEAF, LEAF & ~(uint64_t)(PTE_W | PTE_D), 0};
+    start(m, h, PROGRAM, true);
+    put_sums(m);
+    for (unsigned i = 0; i < PAGES; i++) {
+        map(m, FAR + i * PAGE, DATA + (PAGES - i) * PAGE, flags[i]);
+        for (unsigned k = 0; k < WORDS_IN_PAGE; k++)
+            poke(m, DATA + (PAGES - i) * PAGE + 16 * k, i * WORDS_IN_PAGE + k + 1);
+    }
+    uint64_t before = loops_made(m);
+    for (unsigned i = 0; i < 3; i++) {
+        run_sums(m, FAR, FAR + 4 * PAGE);
+        assert_int_equal(h->hart.pc, PROGRAM + 20);
+        assert_int_equal(h->hart.x[A0], 4 * WORDS_IN_PAGE * (4 * WORDS_IN_PAGE + 1) / 2);
+        assert_int_equal(peek(m, DATA + PAGES * PAGE + 16 * 9 + 8), 55);
+    }
+    assert_loop_since(m, before);
+    uint64_t sum = h->hart.x[A0];
+    run_sums(m, FAR, FAR + 6 * PAGE);
+    assert_trapped(h, CAUSE_STORE_PAGE, PROGRAM + 12, FAR + 4 * PAGE + 8);
+    assert_int_equal(h->hart.x[A0], sum + 4 * WORDS_IN_PAGE + 1);
+    assert_int_equal(h->hart.x[S4], FAR + 4 * PAGE + 16);
+    run_sums(m, FAR + 5 * PAGE, FAR + 6 * PAGE);
+    assert_trapped(h, CAUSE_LOAD_PAGE, PROGRAM, FAR + 5 * PAGE);
+    map(m, FAR + 4 * PAGE, DEVICE & ~(PAGE - 1), LEAF);
+    PUT(m, PROGRAM + 0x40, SFENCE(0, 0), ECALL);
+    run_from(h, PROGRAM + 0x40);
+    m->device_value = 5;
+    run_sums(m, FAR + 3 * PAGE, FAR + 5 * PAGE);
+    assert_trapped(h, CAUSE_STORE_ACCESS, PROGRAM + 12, FAR + 4 * PAGE + 8);
+    assert_int_equal(h->hart.x[A1], 5);
+}
+
+/* A list, whose nodes are now where a window would have them, now in the other half of the address space. */
+static void test_loop_addresses(void **state)
+{
+    enum { NODES = 500 };
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    const uint64_t high = FAR - (UINT64_C(1) << 38);
+    start(m, h, PROGRAM, true);
+    PUT(m, PROGRAM, ADDI(S5, S5, 1), LD(S4, S4, 8), BNE(S4, 0, -8), ECALL);
+    map(m, FAR, DATA, LEAF);
+    map(m, FAR + PAGE, DATA + PAGE, LEAF);
+    map(m, high, DATA, LEAF);
+    map(m, high + PAGE, DATA + PAGE, LEAF);
+    uint64_t before = loops_made(m);
+    for (unsigned every = 1; every < 200; every = 3 * every + 1) {
+        for (unsigned i = 0; i < NODES; i++) {
+            uint64_t next = ((i + 1) % every ? FAR : high) + (i + 1) * 16;
+            poke(m, DATA + 16 * i + 8, i == NODES - 1 ? 0 : next);
+        }
+        h->hart.x[S5] = 0;
+        h->hart.x[S4] = high;
+        run_from(h, PROGRAM);
+        assert_int_equal(h->hart.x[S5], NODES);
+    }
+    assert_loop_since(m, before);
+}
+
+/* Whether floating point is on is found out before a loop of it, and its state becomes dirty. */
+static void test_loop_fp(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    const uint64_t initial = MSTATUS_FS & -MSTATUS_FS;
+    start(m, h, PROGRAM, true);
+    struct rv_insn add = INSN(FADD_D, .rd = F0, .rs1 = F0, .rs2 = F1, .rm = 7);
+    PUT(m, PROGRAM, ADDI(S4, S4, -1), add, BNE(S4, 0, -8), ECALL);
+    uint64_t before = loops_made(m);
+    const uint64_t states[] = {initial, MSTATUS_FS, 0, initial};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        h->sys.mstatus = (h->sys.mstatus & ~MSTATUS_FS) | states[i];
+        h->hart.f[F0] = 0;
+        h->hart.f[F1] = UINT64_C(0x3ff0000000000000); /* 1 */
+        h->hart.x[S4] = 1024;
+        run_from(h, PROGRAM);
+        if (!states[i]) {
+            assert_trapped(h, CAUSE_ILLEGAL, PROGRAM + 4, rv_encode(&add));
+            continue;
+        }
+        assert_int_equal(h->hart.f[F0], UINT64_C(0x4090000000000000)); /* 1024 */
+        assert_int_equal(h->sys.mstatus & MSTATUS_FS, MSTATUS_FS);
+    }
+    assert_loop_since(m, before);
+}
+
+/* What a loop is made of changes, and so does what it writes to. */
+static void test_loop_changes(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    start(m, h, PROGRAM, true);
+    PUT(m, PROGRAM, SW(A1, T1, 0), SFENCE(0, 0), INSN(FENCE_I, .rd = 0), ADDI(S4, S4, -1), ADDI(A0, A0, 0),
+        SD(A0, T0, 0), BNE(S4, 0, -12), ECALL);
+    uint64_t before = loops_made(m);
+    for (int step = 1; step < 20; step++) {
+        struct rv_insn add = ADDI(A0, A0, step);
+        map(m, FAR, DATA + (uint64_t)step * PAGE, LEAF);
+        h->hart.x[A0] = 0;
+        h->hart.x[A1] = rv_encode(&add);
+        h->hart.x[T0] = FAR;
+        h->hart.x[T1] = PROGRAM + 16;
+        h->hart.x[S4] = 100;
+        run_from(h, PROGRAM);
+        assert_int_equal(h->hart.x[A0], 100 * step);
+        assert_int_equal(peek(m, DATA + (uint64_t)step * PAGE), 100 * step);
+    }
+    assert_loop_since(m, before);
+}
+
 /* ---- Code that changes ---- */
 
 static void test_two_mappings(void **state)
@@ -525,16 +675,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_crossing),     TEST(test_crossing_fault),
-        TEST(test_device),       TEST(test_misaligned_atomics),
-        TEST(test_reservation),  TEST(test_sfence),
-        TEST(test_sfence_code),  TEST(test_asids),
-        TEST(test_sum_mxr),      TEST(test_illegal_words),
-        TEST(test_fp_dirty),     TEST(test_across_pages),
-        TEST(test_divided_page), TEST(test_instret),
-        TEST(test_two_mappings), TEST(test_many_pages),
-        TEST(test_dma),          TEST(test_pte_in_code),
-        TEST(test_timer),        TEST(test_wfi),
+        TEST(test_crossing),           TEST(test_crossing_fault), TEST(test_device),
+        TEST(test_misaligned_atomics), TEST(test_reservation),    TEST(test_sfence),
+        TEST(test_sfence_code),        TEST(test_asids),          TEST(test_sum_mxr),
+        TEST(test_illegal_words),      TEST(test_fp_dirty),       TEST(test_across_pages),
+        TEST(test_divided_page),       TEST(test_instret),        TEST(test_loop_memory),
+        TEST(test_loop_addresses),     TEST(test_loop_fp),        TEST(test_loop_changes),
+        TEST(test_two_mappings),       TEST(test_many_pages),     TEST(test_dma),
+        TEST(test_pte_in_code),        TEST(test_timer),          TEST(test_wfi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
