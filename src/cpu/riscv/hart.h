@@ -68,26 +68,27 @@ enum { HART_X_SINK = 32 };
 
 struct hart {
     uint64_t x[33];
-    uint64_t f[32]; /* NaN-boxed */
+    /* Next to the registers, for translated code has short addresses for them there. */
+    _Atomic uint32_t pending; /* nonzero: leave the engine; the interpreter looks at taken branches */
+    uint64_t bias;         /* a computer's: gva - gpa of the page that it executes; units are found by gpa */
+    uint64_t window_limit; /* a computer's: size of its data context's window; 0: it has none */
+    uint64_t f[32];        /* NaN-boxed */
     uint64_t pc;
     uint32_t frm; /* dynamic rounding mode as written to the CSR, 0..7 */
     uint32_t
         host_rm; /* the RISC-V mode that the host's FPU is set to; HART_RM_NONE when frm has no host mode */
     uint32_t fflags; /* flags raised in software; the host FPU's sticky flags are added when they are read */
     uint32_t fflags_upper;    /* 0: for the translator both are one slot of 8 bytes */
-    _Atomic uint32_t pending; /* nonzero: leave the engine; the interpreter looks at taken branches */
     uint64_t reserve_address; /* LR/SC reservation, HART_NO_RESERVE when there is none */
     uint64_t reserve_value;
     uint64_t instret;   /* instructions retired, exact at exits */
     uint64_t mem_base;  /* hva of gva 0 */
     uint64_t mem_limit; /* guest addresses are below this */
     /* A computer's hart (system.h): the array of its current data context; an id of what gvas of code lead to, a new one whenever
-     * that may have changed; gva - gpa of the page that it executes, for units are found by gpa. */
+     * that may have changed; the hva of gva 0 of the data context's window, 0 when it has none. */
     struct tlb_entry *tlb;
     uint64_t context;
-    uint64_t bias;
-    uint64_t window,
-        window_limit;         /* hva of gva 0 of the context's window, and its size; both 0: it has none */
+    uint64_t window;
     struct code *code;        /* borrows: predecoded code of this address space */
     struct jump_entry *jumps; /* owned: where indirect jumps went */
     uint64_t jumps_epoch;     /* code epoch that `jumps` is of */

@@ -110,8 +110,9 @@ struct lift_way {
 bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                uint64_t path, struct lift_loop *loop, struct lift_result *result);
 
-/* Offsets of slots and of struct jit_machine are from &hart->x[LIFT_BIAS], whence every x register is within a byte's reach. */
-#define LIFT_BIAS 16
+/* Offsets of slots and of struct jit_machine are from &hart->x[LIFT_BIAS], whence x4 to x31 and the words behind them are within a
+ * byte's reach. Of the others, ra and sp have pins, and gp is seldom used. */
+#define LIFT_BIAS 20
 #define LIFT_OFFSET(member) \
     ((int32_t)offsetof(struct hart, member) - (int32_t)offsetof(struct hart, x[LIFT_BIAS]))
 

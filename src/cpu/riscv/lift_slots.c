@@ -68,6 +68,9 @@ static const struct ir_slot slots[LIFT_SLOT_COUNT] = {
 };
 /* clang-format on */
 static_assert((int)LIFT_SLOT_COUNT <= (int)IR_MAX_SLOTS, "the IR has a number for every slot");
+static_assert(LIFT_OFFSET(x[4]) >= INT8_MIN && LIFT_OFFSET(pending) <= INT8_MAX &&
+                  LIFT_OFFSET(bias) <= INT8_MAX && LIFT_OFFSET(window_limit) <= INT8_MAX,
+              "what translated code uses most is near");
 static_assert(offsetof(struct hart, frm) % 8 == 0, "frm is in the low half of its slot");
 static_assert(offsetof(struct hart, fflags) % 8 == 0 &&
                   offsetof(struct hart, fflags_upper) == offsetof(struct hart, fflags) + 4,
