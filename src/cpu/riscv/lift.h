@@ -53,8 +53,7 @@ struct lift_limits {
     uint64_t extensions; /* bits of enum rv_ext */
     unsigned max_insns;  /* 1 to LIFT_MAX_INSNS */
     bool has_fma;        /* the host has fused multiply-add */
-    bool
-        counts; /* ways back are counted, or of paged code that is not direct entries: LIFT_HOT, LIFT_ENTERED */
+    bool counts; /* ways back are counted, LIFT_HOT; of code that looks up its pages entries, LIFT_ENTERED */
     bool paged;  /* a computer's code */
     bool spans;  /* accesses around one address look their page up once; paged alone */
     bool direct; /* paged code for whom the host's MMU looks up pages: cpu/riscv/window.h */

@@ -17,8 +17,7 @@ struct rv_insn;
 /* How the interpreter of a process VM or of a computer executes the instruction at the hart's pc alone. */
 struct record_steps {
     const union cell *(*find)(struct hart *hart, struct rv_insn *insn); /* NULL: there is none */
-    void (*go)(struct hart *hart,
-               const union cell *cell); /* until HART_PENDING_STEP stops it, or anything else */
+    void (*go)(struct hart *hart, const union cell *cell);              /* HART_PENDING_STEP stops it */
 };
 
 /* Interprets a hart that is at a way back to `head` for some rounds of the loop, and says which way each of them
