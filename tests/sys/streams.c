@@ -151,8 +151,13 @@ static void put_atomic(struct stream *s)
                                     RV_AMOMAX_W, RV_AMOMINU_D, RV_LR_D,     RV_SC_D,    RV_LR_W};
     struct rv_insn insn = {
         .op = PICK(s->m, rows), .rd = free_register(s), .rs1 = X_ALIGNED, .rs2 = any_register(s)};
-    if (!s->m->limits->row[insn.op])
-        put(s, encode(insn));
+    if (s->m->limits->row[insn.op])
+        return;
+    put(s, encode(insn));
+    if (insn.op == RV_LR_W && !s->m->limits->row[RV_SC_W]) { /* no other SC may meet it: see README.md */
+        put_computation(s, false);
+        put(s, INSN(SC_W, .rd = free_register(s), .rs1 = X_ALIGNED, .rs2 = any_register(s)));
+    }
 }
 
 /* Jumps over the next instruction: a conditional branch, a jump, or one by way of a register. */
