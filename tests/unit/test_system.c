@@ -450,6 +450,40 @@ static void test_loop_memory(void **state)
     assert_int_equal(h->hart.x[A1], 5);
 }
 
+/* Pointers that walk out of the user's half of the address space, in small steps and in large ones. */
+static void test_loop_end(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    const uint64_t end = UINT64_C(1) << 38, stride = 0x3f000;
+    start(m, h, PROGRAM, true);
+    PUT(m, PROGRAM, LD(A1, S4, -16), INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1), ADDI(S4, S4, 8),
+        BNE(S4, S5, -12), ECALL);
+    PUT(m, PROGRAM + 0x40, LUI(T1, (int32_t)stride), LD(A1, S4, -16), LD(A2, S4, 8), ADDI(A0, A0, 1),
+        INSN(ADD, .rd = S4, .rs1 = S4, .rs2 = T1), BNE(S4, S5, -20), ECALL);
+    map(m, end - PAGE, DATA, LEAF);
+    for (uint64_t at = end - 8 * stride; at < end - PAGE; at += stride)
+        map(m, at, DATA + PAGE, LEAF);
+    for (unsigned i = 0; i < PAGE / 8; i++)
+        poke(m, DATA + 8 * i, 1);
+    uint64_t before = loops_made(m);
+    for (unsigned i = 0; i < 3; i++) {
+        h->hart.x[A0] = h->hart.x[S5] = 0;
+        h->hart.x[S4] = end - PAGE + 16;
+        run_from(h, PROGRAM);
+        assert_trapped(h, CAUSE_LOAD_PAGE, PROGRAM, end);
+        assert_int_equal(h->hart.x[A0], PAGE / 8);
+        assert_int_equal(h->hart.x[S4], end + 16);
+        h->hart.x[A0] = 0;
+        h->hart.x[S4] = end - 8 * stride + 16;
+        run_from(h, PROGRAM + 0x40);
+        assert_trapped(h, CAUSE_LOAD_PAGE, PROGRAM + 0x44, end);
+        assert_int_equal(h->hart.x[A0], 8);
+        assert_int_equal(h->hart.x[S4], end + 16);
+    }
+    assert_loop_since(m, before);
+}
+
 /* A list, whose nodes are now where a window would have them, now in the other half of the address space. */
 static void test_loop_addresses(void **state)
 {
@@ -675,14 +709,31 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_crossing),           TEST(test_crossing_fault), TEST(test_device),
-        TEST(test_misaligned_atomics), TEST(test_reservation),    TEST(test_sfence),
-        TEST(test_sfence_code),        TEST(test_asids),          TEST(test_sum_mxr),
-        TEST(test_illegal_words),      TEST(test_fp_dirty),       TEST(test_across_pages),
-        TEST(test_divided_page),       TEST(test_instret),        TEST(test_loop_memory),
-        TEST(test_loop_addresses),     TEST(test_loop_fp),        TEST(test_loop_changes),
-        TEST(test_two_mappings),       TEST(test_many_pages),     TEST(test_dma),
-        TEST(test_pte_in_code),        TEST(test_timer),          TEST(test_wfi),
+        TEST(test_crossing),
+        TEST(test_crossing_fault),
+        TEST(test_device),
+        TEST(test_misaligned_atomics),
+        TEST(test_reservation),
+        TEST(test_sfence),
+        TEST(test_sfence_code),
+        TEST(test_asids),
+        TEST(test_sum_mxr),
+        TEST(test_illegal_words),
+        TEST(test_fp_dirty),
+        TEST(test_across_pages),
+        TEST(test_divided_page),
+        TEST(test_instret),
+        TEST(test_loop_memory),
+        TEST(test_loop_end),
+        TEST(test_loop_addresses),
+        TEST(test_loop_fp),
+        TEST(test_loop_changes),
+        TEST(test_two_mappings),
+        TEST(test_many_pages),
+        TEST(test_dma),
+        TEST(test_pte_in_code),
+        TEST(test_timer),
+        TEST(test_wfi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,12 +86,15 @@ struct lift_loop {
     struct ir_machine machine;
     struct ir_slot slots[IR_MAX_SLOTS];
     uint8_t x_slot[32], f_slot[32];
-    bool closed;                     /* the way leads back */
-    bool nearest;                    /* the dynamic rounding mode is to nearest even */
-    bool fp_on, fp_dirty;            /* paged code: floating point is on, its state dirty */
+    bool closed;          /* the way leads back */
+    bool nearest;         /* the dynamic rounding mode is to nearest even */
+    bool fp_on, fp_dirty; /* paged code: floating point is on, its state dirty */
+    uint32_t
+        inside; /* direct code: x registers that the window holds, bits, as long as each round accesses what they point to */
     uint32_t boxed;                  /* f registers that hold boxed singles, bits */
     uint32_t loose;                  /* those that hold singles with anything in the upper half, before BOX */
     uint32_t raw_single, raw_double; /* those that hold what arithmetic left, before CANON */
+    ir_ref head[32];                 /* x registers' values at the head, of those that are inside */
     ir_ref finished[32];             /* f registers' values at a way back, where they are loosened for it */
 };
 

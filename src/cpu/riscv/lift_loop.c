@@ -103,6 +103,58 @@ static void require_fp_at_head(struct lifter *l)
         lift_require_fp_state(l, l->loop->fp_dirty);
 }
 
+/* Once, where every round would look: see LIFT_INSIDE_REACH. */
+static void require_inside_at_head(struct lifter *l)
+{
+    for (uint32_t set = l->loop->inside; set; set &= set - 1)
+        lift_require_inside(l, lift_x(l, (unsigned)__builtin_ctz(set)));
+    l->inside_count = 0;
+}
+
+/* The values of the head itself are known to be inside from here on. */
+static void begin_inside(struct lifter *l)
+{
+    for (uint32_t set = l->loop->inside; set && l->inside_count < LIFT_MAX_INSIDE; set &= set - 1) {
+        unsigned number = (unsigned)__builtin_ctz(set);
+        l->inside[l->inside_count++] = l->loop->head[number] = lift_x(l, number);
+    }
+    l->accessed = 0;
+}
+
+uint32_t lift_loop_inside(const struct lifter *l, ir_ref value)
+{
+    if (l->shaped)
+        for (uint32_t set = l->loop->inside; set; set &= set - 1)
+            if (l->loop->head[__builtin_ctz(set)] == value)
+                return set & -set;
+    return 0;
+}
+
+/* Is the register at the way back what it was at the head, or a little away from it, after an access? */
+static bool stays_inside(const struct lifter *l, unsigned number)
+{
+    ir_ref head = l->loop->head[number], value = l->ir->value[l->x_slot[number]];
+    if (value == head)
+        return true;
+    if (!value || ir_is_constant(value) || !(l->accessed & bit_of(number)))
+        return false;
+    const struct ir_ins *ins = ir_at(l->ir, value);
+    if (ins->op != IR_ADD || ins->type != IR_I64 || ins->a != head || !ir_is_constant(ins->b))
+        return false;
+    int64_t step = ir_constant_value(l->ir, ins->b);
+    return -LIFT_INSIDE_REACH < step && step < LIFT_INSIDE_REACH;
+}
+
+static void collect_inside(struct lifter *l)
+{
+    for (unsigned i = 0; i < l->inside_count && i < LIFT_MAX_INSIDE; i++) {
+        const struct ir_ins *ins = ir_is_constant(l->inside[i]) ? NULL : ir_at(l->ir, l->inside[i]);
+        for (unsigned number = 1; number < 32 && ins && ins->op == IR_GET; number++)
+            if (l->x_slot[number] == ins->a)
+                l->loop->inside |= bit_of(number);
+    }
+}
+
 static bool is_in(uint32_t set, unsigned number)
 {
     return set >> number & 1;
@@ -147,9 +199,11 @@ static void begin_loop(struct lifter *l)
     ir_mark(l->ir, l->pc);
     require_fp_at_head(l);
     require_nearest_at_head(l);
+    require_inside_at_head(l);
     for (uint32_t set = loop->boxed | unfinished(loop); set; set &= set - 1)
         require_at_head(l, (unsigned)__builtin_ctz(set));
     ir_loop(l->ir);
+    begin_inside(l);
     for (uint32_t set = unfinished(loop); set; set &= set - 1) {
         unsigned number = (unsigned)__builtin_ctz(set), slot = l->f_slot[number];
         ir_set(l->ir, slot, finish(l, number, ir_get(l->ir, slot)));
@@ -179,6 +233,7 @@ static void collect(struct lifter *l)
     const struct ir_ins *last;
     l->loop->boxed |= l->asked;
     l->loop->nearest |= l->nearest;
+    collect_inside(l);
     l->loop->fp_on |= l->fp_on;
     l->loop->fp_dirty |= l->fp_dirty;
     for (unsigned i = 0; i < 32; i++) {
@@ -196,6 +251,9 @@ void lift_loop_loosen(struct lifter *l)
         return;
     }
     loop->boxed &= l->boxed;
+    for (uint32_t set = loop->inside; set; set &= set - 1)
+        if (!stays_inside(l, (unsigned)__builtin_ctz(set)))
+            loop->inside &= ~(set & -set);
     for (uint32_t set = unfinished(loop); set; set &= set - 1) {
         unsigned number = (unsigned)__builtin_ctz(set);
         const struct ir_ins *last;
@@ -240,7 +298,7 @@ static void lift_round(struct lifter *l)
 
 static void forget_facts(struct lift_loop *loop)
 {
-    loop->boxed = loop->loose = loop->raw_single = loop->raw_double = 0;
+    loop->boxed = loop->loose = loop->raw_single = loop->raw_double = loop->inside = 0;
     loop->nearest = loop->fp_on = loop->fp_dirty = false;
 }
 
@@ -261,14 +319,15 @@ static void settle_facts(struct lift_loop *loop)
 static void shape(struct lifter *l)
 {
     const struct lift_loop *loop = l->loop;
-    uint32_t boxed, not_finished;
+    uint32_t boxed, inside, not_finished;
     l->shaped = true;
     settle_facts(l->loop);
     do {
         boxed = loop->boxed;
+        inside = loop->inside;
         not_finished = unfinished(loop);
         lift_round(l);
-    } while (boxed != loop->boxed || not_finished != unfinished(loop));
+    } while (boxed != loop->boxed || inside != loop->inside || not_finished != unfinished(loop));
 }
 
 bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
@@ -303,7 +362,7 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
     count_uses(ir, uses);
     bool shared = share_pins(loop, uses, IR_I64);
     shared |= share_pins(loop, uses, IR_F64);
-    bool facts = loop->boxed | unfinished(loop);
+    bool facts = loop->boxed | loop->inside | unfinished(loop);
     if (!shared && !facts && !loop->nearest)
         return false;
     shape(&l);

@@ -111,7 +111,7 @@ ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lif
 /* The value that the address is a little more or less than. */
 static ir_ref base_of(struct lifter *l, ir_ref address)
 {
-    const int64_t reach = WINDOW_GUARD / 2;
+    const int64_t reach = LIFT_INSIDE_REACH;
     int64_t distance = 0;
     while (!ir_is_constant(address)) {
         const struct ir_ins *ins = ir_at(l->ir, address);
@@ -130,6 +130,8 @@ static ir_ref base_of(struct lifter *l, ir_ref address)
 void lift_require_inside(struct lifter *l, ir_ref address)
 {
     ir_ref base = base_of(l, address);
+    if (l->loop)
+        l->accessed |= lift_loop_inside(l, base);
     for (unsigned i = 0; i < l->inside_count && i < LIFT_MAX_INSIDE; i++)
         if (l->inside[i] == base)
             return;

@@ -5,6 +5,7 @@
 #define CPU_RISCV_LIFT_ROW_H
 
 #include "cpu/riscv/lift.h"
+#include "cpu/riscv/window.h"
 #include "isa/riscv/isa.h"
 
 enum { LIFT_RA = 1 }; /* the link register */
@@ -55,7 +56,8 @@ struct lifter {
     bool nearest;             /* the unit has looked whether the dynamic rounding mode is to nearest even */
     ir_ref inside[LIFT_MAX_INSIDE]; /* direct code: values that the unit has found to be in the window */
     unsigned inside_count;
-    bool fp_on, fp_dirty;    /* paged code: it has looked whether floating point is on, and its state dirty */
+    uint32_t accessed;    /* in a loop: x registers of loop->inside that an access has been made by, bits */
+    bool fp_on, fp_dirty; /* paged code: it has looked whether floating point is on, and its state dirty */
     bool zeroes, supervisor; /* the same: whether CBO.ZERO is legal, whether the mode is not U */
 
     /* Guest code read ahead. */
@@ -117,6 +119,9 @@ unsigned lift_peek(struct lifter *l, struct rv_insn *insns, unsigned count);
 
 /* Takes the next of them into the current row's hands. */
 void lift_take(struct lifter *l, const struct rv_insn *insn);
+
+/* In a loop: the bit of the x register that holds the value at the head and is taken to be in the window then; 0: none does. */
+uint32_t lift_loop_inside(const struct lifter *l, ir_ref value);
 
 /* In a loop: before and after a branch to its head. Between them registers are as the head wants them. */
 void lift_loop_loosen(struct lifter *l);
@@ -199,6 +204,11 @@ static inline ir_ref lift_call(struct lifter *l, enum lift_call function, ir_ref
     ir_ref arguments = lift_pair(l, a, lift_pair(l, b, lift_constant(l, 0)));
     return ir_emit(l->ir, IR_CALL, IR_I64, (ir_ref)function, arguments);
 }
+
+/* What is added to a base that is in the window, at most. A base that moves by no more in each round of a loop, and by which each
+ * round accesses something, is no farther from the window than twice that before an access faults; so all of its accesses are
+ * within three times that, where there is nothing on either side. */
+enum { LIFT_INSIDE_REACH = WINDOW_GUARD / 4 };
 
 /* Direct code: leaves the instruction to the interpreter if the address is not in the window. */
 void lift_require_inside(struct lifter *l, ir_ref address);
