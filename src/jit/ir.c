@@ -205,12 +205,43 @@ ir_ref ir_emit(struct ir *ir, enum ir_op op, enum ir_type type, ir_ref a, ir_ref
     return ref ? ref : find_or_append(ir, want.op, want.type, want.a, want.b);
 }
 
+/* Is it x + *k, of a value that is no slot's from before? That one's register would have to be kept for it. */
+static bool is_offset(struct ir *ir, ir_ref ref, ir_ref *x, int64_t *k)
+{
+    if (ir_is_constant(ref))
+        return false;
+    const struct ir_ins *ins = ir_at(ir, ref);
+    if (ins->op != IR_ADD || ins->type != IR_I64 || !ir_is_constant(ins->b) || ir_is_constant(ins->a) ||
+        ir_at(ir, ins->a)->op == IR_GET)
+        return false;
+    *x = ins->a;
+    *k = ir_constant_value(ir, ins->b);
+    return true;
+}
+
+/* (x + k) + y becomes (x + y), with k more to add: compilers address arrays in frames so, and an access has room for that. */
+static ir_ref move_offset(struct ir *ir, ir_ref sum, int64_t *addend)
+{
+    ir_ref x;
+    int64_t k, whole;
+    const struct ir_ins *ins = ir_at(ir, sum);
+    if (ins->op != IR_ADD || ins->type != IR_I64 || ir_is_constant(ins->a) || ir_is_constant(ins->b))
+        return sum;
+    bool first = is_offset(ir, ins->a, &x, &k);
+    if ((!first && !is_offset(ir, ins->b, &x, &k)) || __builtin_add_overflow(*addend, k, &whole) ||
+        whole != (int32_t)whole)
+        return sum;
+    *addend = whole;
+    return find_or_append(ir, IR_ADD, IR_I64, x, first ? ins->b : ins->a);
+}
+
 ir_ref ir_sum(struct ir *ir, ir_ref a, int64_t addend)
 {
     if (unlikely(ir->no_fold))
         return ir_append(ir, IR_ADD, IR_I64, a, ir_constant(ir, addend));
     if (ir_is_constant(a))
         return ir_constant(ir, (int64_t)((uint64_t)ir_constant_value(ir, a) + (uint64_t)addend));
+    a = move_offset(ir, a, &addend);
     return addend ? find_or_append(ir, IR_ADD, IR_I64, a, ir_constant(ir, addend)) : a;
 }
 

@@ -43,6 +43,8 @@ index_4:            slli a5, a1, 2; add a5, a0, a5; lw a0, (a5)
 index_word:         sext.w a1, a1; slli a5, a1, 3; add a5, a0, a5; ld a0, (a5)
 index_unsigned:     slli a5, a1, 32; srli a5, a5, 30; add a5, a0, a5; lw a0, (a5)
 index_byte:         add a5, a0, a1; lbu a0, (a5)
+index_frame:        slli a5, a1, 2; addi a5, a5, 1024; add a5, a5, sp; lw a5, -1024(a5)
+index_frame_kept:   slli a5, a1, 3; addi a4, a5, 48; add a5, a4, sp; sd a1, -16(a5)
 load_add_store:     ld a5, (a0); addi a5, a5, 1; sd a5, (a0)
 load_operate:       lw a5, 4(a0); addw a1, a1, a5
 push:               addi sp, sp, -48; sd ra, 40(sp); sd s0, 32(sp); sd s1, 24(sp); sd s2, 16(sp); addi s0, sp, 48
