@@ -484,6 +484,45 @@ static void test_loop_end(void **state)
     assert_loop_since(m, before);
 }
 
+/* The same where nobody wants what is loaded, downwards, and where the first access of a round is far behind the pointer and the second
+ * far ahead of it. */
+static void test_loop_beyond(void **state)
+{
+    struct machine *m = *state;
+    struct system_hart *h = m->hart;
+    const uint64_t end = UINT64_C(1) << 38, far = 0x3f000;
+    start(m, h, PROGRAM, true);
+    poke(m, TABLES, 0);
+    PUT(m, PROGRAM, LD(0, S4, 0), ADDI(A0, A0, 1), ADDI(S4, S4, -8), BNE(S4, S5, -12), ECALL);
+    PUT(m, PROGRAM + 0x40, LUI(T1, -(int32_t)far), LUI(T2, (int32_t)far),
+        INSN(ADD, .rd = S1, .rs1 = S4, .rs2 = T1), INSN(ADD, .rd = S0, .rs1 = S4, .rs2 = T2), LD(0, S1, 0),
+        ADDI(A0, A0, 1), BNE(A0, A1, 8), LD(A2, S0, 0), INSN(ADD, .rd = S4, .rs1 = S4, .rs2 = T2),
+        BNE(S4, S5, -36), ECALL);
+    map(m, 0, DATA, LEAF);
+    map(m, PAGE, DATA, LEAF);
+    for (uint64_t at = end - 8 * far; at < end; at += far)
+        map(m, at, DATA, LEAF);
+    uint64_t before = loops_made(m);
+    for (unsigned i = 0; i < 3; i++) {
+        h->hart.x[A0] = h->hart.x[S5] = 0;
+        h->hart.x[S5] = 1;
+        h->hart.x[S4] = 2 * PAGE - 8;
+        run_from(h, PROGRAM);
+        assert_trapped(h, CAUSE_LOAD_PAGE, PROGRAM, (uint64_t)-8);
+        assert_int_equal(h->hart.x[A0], 2 * PAGE / 8);
+        h->hart.x[A0] = 0;
+        h->hart.x[A1] = i ? 8 : 0; /* the second access: in the last round, or never */
+        h->hart.x[S4] = end - 7 * far;
+        run_from(h, PROGRAM + 0x40);
+        if (i)
+            assert_trapped(h, CAUSE_LOAD_PAGE, PROGRAM + 0x5c, end + far);
+        else
+            assert_trapped(h, CAUSE_LOAD_PAGE, PROGRAM + 0x50, end);
+        assert_int_equal(h->hart.x[A0], 8);
+    }
+    assert_loop_since(m, before);
+}
+
 /* A list, whose nodes are now where a window would have them, now in the other half of the address space. */
 static void test_loop_addresses(void **state)
 {
@@ -709,31 +748,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_crossing),
-        TEST(test_crossing_fault),
-        TEST(test_device),
-        TEST(test_misaligned_atomics),
-        TEST(test_reservation),
-        TEST(test_sfence),
-        TEST(test_sfence_code),
-        TEST(test_asids),
-        TEST(test_sum_mxr),
-        TEST(test_illegal_words),
-        TEST(test_fp_dirty),
-        TEST(test_across_pages),
-        TEST(test_divided_page),
-        TEST(test_instret),
-        TEST(test_loop_memory),
-        TEST(test_loop_end),
-        TEST(test_loop_addresses),
-        TEST(test_loop_fp),
-        TEST(test_loop_changes),
-        TEST(test_two_mappings),
-        TEST(test_many_pages),
-        TEST(test_dma),
-        TEST(test_pte_in_code),
-        TEST(test_timer),
-        TEST(test_wfi),
+        TEST(test_crossing),     TEST(test_crossing_fault),
+        TEST(test_device),       TEST(test_misaligned_atomics),
+        TEST(test_reservation),  TEST(test_sfence),
+        TEST(test_sfence_code),  TEST(test_asids),
+        TEST(test_sum_mxr),      TEST(test_illegal_words),
+        TEST(test_fp_dirty),     TEST(test_across_pages),
+        TEST(test_divided_page), TEST(test_instret),
+        TEST(test_loop_memory),  TEST(test_loop_end),
+        TEST(test_loop_beyond),  TEST(test_loop_addresses),
+        TEST(test_loop_fp),      TEST(test_loop_changes),
+        TEST(test_two_mappings), TEST(test_many_pages),
+        TEST(test_dma),          TEST(test_pte_in_code),
+        TEST(test_timer),        TEST(test_wfi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
