@@ -3,6 +3,7 @@
 
 #include "cpu/riscv/code.h"
 #include "cpu/riscv/system_internal.h"
+#include "cpu/riscv/translate.h"
 
 static int setup(void **state)
 {
@@ -577,6 +578,22 @@ static void test_loop_fp(void **state)
     assert_loop_since(m, before);
 }
 
+/* Direct code has come to a head that still looks its pages up: that becomes direct, whatever way the hart goes there. */
+static void test_loop_of_paged(void **state)
+{
+    struct machine *m = *state;
+    struct hart *hart = &m->hart->hart;
+    if (m->engine.kind != ENGINE_JIT || m->engine.hot == 1)
+        return;
+    PUT(m, PROGRAM, LD(A1, S4, 0), ADDI(S4, S4, 8), BNE(S4, S5, -8), ECALL);
+    const struct translation *t = code_translation(hart->code, PROGRAM, true);
+    assert_true(t && t->kind == TRANSLATION_COUNTING && !t->direct);
+    for (unsigned i = 0; i < 3; i++)
+        code_heat(hart, PROGRAM, NULL);
+    t = code_translation(hart->code, PROGRAM, true);
+    assert_true(t && t->direct);
+}
+
 /* What a loop is made of changes, and so does what it writes to. */
 static void test_loop_changes(void **state)
 {
@@ -757,10 +774,11 @@ int main(void)
         TEST(test_divided_page), TEST(test_instret),
         TEST(test_loop_memory),  TEST(test_loop_end),
         TEST(test_loop_beyond),  TEST(test_loop_addresses),
-        TEST(test_loop_fp),      TEST(test_loop_changes),
-        TEST(test_two_mappings), TEST(test_many_pages),
-        TEST(test_dma),          TEST(test_pte_in_code),
-        TEST(test_timer),        TEST(test_wfi),
+        TEST(test_loop_fp),      TEST(test_loop_of_paged),
+        TEST(test_loop_changes), TEST(test_two_mappings),
+        TEST(test_many_pages),   TEST(test_dma),
+        TEST(test_pte_in_code),  TEST(test_timer),
+        TEST(test_wfi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,9 +128,10 @@ static void replace(struct code *code, struct unit *u, enum translation_kind kin
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
-    const struct translation_form plain = {TRANSLATION_PLAIN, u->translation->direct, u->translation->insns};
+    bool direct = u->translation->direct;
+    const struct translation_form plain = {TRANSLATION_PLAIN, direct, u->translation->insns};
     translator_kill(code->translator, u->translation);
-    if (!path || !translate(code, u, (struct translation_form){TRANSLATION_LOOP, is_paged(code), *path}))
+    if (!path || !translate(code, u, (struct translation_form){TRANSLATION_LOOP, direct, *path}))
         translate(code, u, plain);
 }
 
@@ -143,11 +144,17 @@ static struct unit *find_warm(struct code *code, uint64_t pc)
     return warm ? u : NULL;
 }
 
+/* Does it look its pages up? Such code has no loops. */
+static bool looks_up(const struct code *code, const struct unit *u)
+{
+    return is_paged(code) && !u->translation->direct;
+}
+
 void code_make_direct(struct code *code, uint64_t pc)
 {
     pthread_mutex_lock(&code->lock);
     struct unit *u = find_warm(code, pc);
-    if (u && !u->translation->direct)
+    if (u && looks_up(code, u))
         replace(code, u, TRANSLATION_COUNTING, true);
     pthread_mutex_unlock(&code->lock);
 }
@@ -190,7 +197,8 @@ static bool is_all_there(struct code *code, const struct lift_result *lifted, bo
 static bool take(struct code *code, struct unit *u, const struct compile_job *job)
 {
     bool changeable;
-    if (u->translation->kind == TRANSLATION_LOOP && u->translation->path == job->way.path)
+    if (looks_up(code, u) ||
+        (u->translation->kind == TRANSLATION_LOOP && u->translation->path == job->way.path))
         return false;
     if (job->result == COMPILE_NO_LOOP) {
         translate_again(code, u, NULL);
@@ -285,6 +293,10 @@ bool code_heat(struct hart *hart, uint64_t pc, const struct lift_way *way)
     struct code *code = hart->code;
     pthread_mutex_lock(&code->lock);
     struct unit *u = find_warm(code, pc);
+    if (u && looks_up(code, u)) {
+        replace(code, u, TRANSLATION_COUNTING, true);
+        u = NULL;
+    }
     bool asked = u && (u->translation->asked || (way && ask(code, hart, u, way)));
     if (u && !asked && (way || ++u->translation->tries == TRIES))
         translate_again(code, u, way ? &way->path : NULL);

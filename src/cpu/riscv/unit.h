@@ -160,7 +160,7 @@ enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path);
 
 /* Translates the code at `pc` once more, as a loop that goes this way, or has it done: true, it will be there some
  * time later. No way: it was not seen to go one; after some of that it is translated so that nothing counts its
- * rounds any more. */
+ * rounds any more. A computer's code that looks its pages up becomes direct first. */
 bool code_heat(struct hart *hart, uint64_t pc, const struct lift_way *way);
 
 /* The unit at `pc` need not count its ways back: where they lead, no loop will be made. */
