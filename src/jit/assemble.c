@@ -784,8 +784,8 @@ static void assemble(struct jit_assembler *as, struct ir *ir)
     }
 }
 
-void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
-                  struct jit_room room, unsigned first_site, struct jit_result *result)
+void jit_begin_room(struct jit_assembler *as, const struct jit_thunks *thunks, struct jit_room room,
+                    unsigned first_site)
 {
     as->thunks = thunks;
     as->hot = room.hot;
@@ -793,7 +793,10 @@ void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thun
     as->hot_exec = as->cold_exec = room.to_exec;
     as->first_site = first_site;
     as->probe = NULL;
-    assemble(as, ir);
+}
+
+void jit_end_room(const struct jit_assembler *as, struct jit_room room, struct jit_result *result)
+{
     if (!as->left) {
         *result = (struct jit_result){.room = room};
         return;
@@ -805,20 +808,35 @@ void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thun
                                   .sites = as->sites};
 }
 
+uint8_t *jit_begin_scratch(struct jit_assembler *as, const struct jit_thunks *thunks, struct jit_room room,
+                           unsigned first_site)
+{
+    uint8_t *scratch = malloc(2 * JIT_UNIT_MAX);
+    if (!scratch)
+        return NULL;
+    jit_begin_room(as, thunks, (struct jit_room){.cold = scratch, .hot = scratch + 2 * JIT_UNIT_MAX},
+                   first_site);
+    as->cold_exec = room.cold + room.to_exec - as->cold;
+    as->hot_exec = room.hot + room.to_exec - as->hot;
+    return scratch;
+}
+
+void jit_assemble(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
+                  struct jit_room room, unsigned first_site, struct jit_result *result)
+{
+    jit_begin_room(as, thunks, room, first_site);
+    assemble(as, ir);
+    jit_end_room(as, room, result);
+}
+
 bool jit_recover(struct jit_assembler *as, struct ir *ir, const struct jit_thunks *thunks,
                  struct jit_room room, unsigned first_site, const struct jit_fault *fault,
                  void *state_register, uint64_t *pc, uint64_t *address)
 {
     struct jit_probe probe = {.fault = fault, .state_register = state_register};
-    uint8_t *scratch = malloc(2 * JIT_UNIT_MAX);
+    uint8_t *scratch = jit_begin_scratch(as, thunks, room, first_site);
     if (!scratch)
         return false;
-    as->thunks = thunks;
-    as->cold = scratch;
-    as->cold_exec = room.cold + room.to_exec - as->cold;
-    as->hot = scratch + 2 * JIT_UNIT_MAX;
-    as->hot_exec = room.hot + room.to_exec - as->hot;
-    as->first_site = first_site;
     as->probe = &probe;
     assemble(as, ir);
     free(scratch);

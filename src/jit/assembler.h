@@ -95,6 +95,9 @@ struct jit_assembler {
     struct jit_probe *probe;
 };
 
+struct jit_quick_code;
+struct jit_quick_ins;
+
 struct jit_target {
     uint32_t scratch;    /* registers that are never pins */
     uint32_t registers;  /* all that may hold values */
@@ -114,8 +117,21 @@ struct jit_target {
     void (*loop)(struct jit_assembler *as);             /* LOOP */
     void (*count)(struct jit_assembler *as);            /* the unit's entry: struct ir.counted */
     void (*thunks)(struct jit_assembler *as, struct jit_thunks *thunks);
+    /* Quick translation (quick.h): the way in, with its count; an instruction; the way out at the end. */
+    void (*quick_begin)(struct jit_assembler *as, const struct jit_quick_code *code);
+    void (*quick_ins)(struct jit_assembler *as, const struct jit_quick_ins *ins);
+    void (*quick_end)(struct jit_assembler *as, const struct jit_quick_code *code);
 };
 extern const struct jit_target jit_target_host;
+
+/* From now on code is written into the room; what was made of it. */
+void jit_begin_room(struct jit_assembler *as, const struct jit_thunks *thunks, struct jit_room room,
+                    unsigned first_site);
+void jit_end_room(const struct jit_assembler *as, struct jit_room room, struct jit_result *result);
+
+/* The same code as in the room, but in memory of its own, which the caller frees; NULL: there is none. */
+uint8_t *jit_begin_scratch(struct jit_assembler *as, const struct jit_thunks *thunks, struct jit_room room,
+                           unsigned first_site);
 
 /* Appends bytes: above what hot code there is, or behind the cold code. */
 void jit_put_bytes(struct jit_assembler *as, const void *bytes, unsigned size);

@@ -144,6 +144,12 @@ void jit_cache_tie(struct jit_cache *cache, uint64_t number, struct jit_unit *un
     cache->stats.tied++;
 }
 
+void jit_cache_move(struct jit_cache *cache, struct jit_unit *from, struct jit_unit *to)
+{
+    while (from->incoming != NO_LINK)
+        jit_cache_tie(cache, from->incoming, to);
+}
+
 /* Blocks for `count` more links. */
 static bool links_grow(struct chunk *chunk, unsigned count)
 {

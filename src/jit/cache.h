@@ -95,6 +95,9 @@ uint64_t jit_cache_link_pc(const struct jit_cache *cache, uint64_t number);
 
 void jit_cache_tie(struct jit_cache *cache, uint64_t number, struct jit_unit *unit);
 
+/* All links that are tied to the one are tied to the other, which is not dead. */
+void jit_cache_move(struct jit_cache *cache, struct jit_unit *from, struct jit_unit *to);
+
 /* Without the lock, async-signal-safe: is it an address of execution of ours? */
 bool jit_cache_holds(const struct jit_cache *cache, const void *exec);
 

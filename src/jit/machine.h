@@ -51,6 +51,7 @@ enum jit_reason {
 
 #define JIT_SPILLS      64
 #define JIT_COUNTERS    64
+#define JIT_ENTRIES     4096
 #define JIT_CALL_VALUES 3
 
 /* The host's registers where translated code faulted. */
@@ -98,6 +99,7 @@ struct jit_state {
     uint64_t spills[JIT_SPILLS];
     uint64_t saved[32]; /* registers during a call; for a jit_helper all of them, integer ones first */
     struct jit_jump jumps[JIT_JUMP_COUNT];
+    int32_t entries[JIT_ENTRIES]; /* the same of the entries of quick units, by their pc: jit_entry_counter() */
     struct jit_access access;
     /* Paged code: JIT_FAR_COUNT of them, at (address >> 1) % that, of the current context; and as many without an address. */
     struct jit_far *far, *nowhere;
@@ -107,6 +109,13 @@ struct jit_state {
 static inline unsigned jit_counter(uint64_t pc)
 {
     return (pc >> 1) % JIT_COUNTERS;
+}
+
+/* The same of entries. That several units share one makes their number a sample: the unit that is entered when it has run out is
+ * probably one that is entered often. */
+static inline unsigned jit_entry_counter(uint64_t pc)
+{
+    return (pc >> 1) % JIT_ENTRIES;
 }
 
 typedef uint64_t jit_call(uint64_t a, uint64_t b, uint64_t c);

@@ -135,6 +135,7 @@ static void list_translator(const struct stats *s, struct rows *rows)
 {
     const struct engine_stats *e = &s->engine;
     add(rows, "translated units", "translated_units", e->units);
+    add(rows, "  quick", "translated_quick", e->quick);
     add(rows, "  loops", "translated_loops", e->loops);
     add(rows, "  instructions", "translated_instructions", e->insns);
     add(rows, "  bytes of code", "translated_bytes", e->bytes);

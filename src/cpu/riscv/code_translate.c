@@ -22,6 +22,7 @@ const void *code_entry(const struct code *code, const struct unit *unit)
 
 struct lifting {
     struct code *code;
+    bool quick;
     bool changeable;
     uint64_t start,
         end; /* known to be executable: found out once for most units, for it takes a lock and a search */
@@ -52,14 +53,15 @@ static uint64_t entry_bit(uint64_t pc)
     return UINT64_C(1) << (pc >> 1 & 63);
 }
 
-/* struct lift_source.known */
+/* struct lift_source.known. Quick units, which come first, would cut others into the pieces that they are themselves. */
 static bool known_to_lift(void *context, uint64_t pc)
 {
-    struct code *code = ((const struct lifting *)context)->code;
+    const struct lifting *l = context;
+    struct code *code = l->code;
     if (likely(!(*entry_word(code, pc) & entry_bit(pc))))
         return false;
     const struct unit *u = unit_table_find(code->table, pc);
-    return u && u->translation;
+    return u && u->translation && (l->quick || u->translation->kind != TRANSLATION_QUICK);
 }
 
 /* Makes room in the translator's cache before there is none: harts need time to come out of the oldest chunk. */
@@ -91,7 +93,7 @@ static bool watch_translation(struct code *code, const struct translation *t)
 /* The unit is counted out and has no translation yet. */
 static struct translation *translate(struct code *code, struct unit *u, struct translation_form form)
 {
-    struct lifting l = {.code = code};
+    struct lifting l = {.code = code, .quick = form.kind == TRANSLATION_QUICK};
     const struct lift_source source = {.fetch = fetch_to_lift, .known = known_to_lift, .context = &l};
     enum translator_failure failure;
     if (unlikely(code->limbo) || translator_is_low(code->translator))
@@ -105,6 +107,8 @@ static struct translation *translate(struct code *code, struct unit *u, struct t
         *entry_word(code, u->pc) |= entry_bit(u->pc);
     if (t || form.kind == TRANSLATION_LOOP || form.kind == TRANSLATION_APART)
         return t;
+    if (failure == TRANSLATOR_NOT_QUICK)
+        return translate(code, u, (struct translation_form){.kind = TRANSLATION_COUNTING});
     if (failure == TRANSLATOR_INTERPRET)
         code_isolate_unit(code, u);
     else
@@ -128,8 +132,8 @@ static void replace(struct code *code, struct unit *u, enum translation_kind kin
 /* Makes the translation anew: as a loop, if it can be one, or so that it counts nothing. With the lock held. */
 static void translate_again(struct code *code, struct unit *u, const uint64_t *path)
 {
-    bool direct = u->translation->direct;
-    const struct translation_form plain = {TRANSLATION_PLAIN, direct, u->translation->insns};
+    bool direct = u->translation->direct, quick = u->translation->kind == TRANSLATION_QUICK;
+    const struct translation_form plain = {TRANSLATION_PLAIN, direct, quick ? 0 : u->translation->insns};
     translator_kill(code->translator, u->translation);
     if (!path || !translate(code, u, (struct translation_form){TRANSLATION_LOOP, direct, *path}))
         translate(code, u, plain);
@@ -148,6 +152,15 @@ static struct unit *find_warm(struct code *code, uint64_t pc)
 static bool looks_up(const struct code *code, const struct unit *u)
 {
     return is_paged(code) && !u->translation->direct;
+}
+
+void code_promote(struct code *code, uint64_t pc)
+{
+    pthread_mutex_lock(&code->lock);
+    struct unit *u = find_warm(code, pc);
+    if (u && u->translation->kind == TRANSLATION_QUICK)
+        translate(code, u, (struct translation_form){.kind = TRANSLATION_COUNTING});
+    pthread_mutex_unlock(&code->lock);
 }
 
 void code_make_direct(struct code *code, uint64_t pc)
@@ -231,9 +244,11 @@ static bool take_made(struct code *code)
 
 /* ---- */
 
-/* Of code that may become hot, with hot:1 at once. */
+/* Of code that may become hot; a computer's with hot:1 at once. */
 static struct translation_form first_form(const struct code *code, bool counts)
 {
+    if (counts && code->engine.quick && !is_paged(code))
+        return (struct translation_form){.kind = TRANSLATION_QUICK};
     return (struct translation_form){counts ? TRANSLATION_COUNTING : TRANSLATION_PLAIN,
                                      counts && is_paged(code) && code->engine.hot == 1, 0};
 }
@@ -257,6 +272,7 @@ const struct translation *code_translation(struct code *code, uint64_t pc, bool 
 static enum code_heat heat_of(const struct translation *t)
 {
     switch ((enum translation_kind)t->kind) {
+    case TRANSLATION_QUICK: return CODE_IS_QUICK;
     case TRANSLATION_LOOP: return CODE_IS_LOOP;
     case TRANSLATION_COUNTING: return CODE_IS_COUNTED;
     case TRANSLATION_APART:

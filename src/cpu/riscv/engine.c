@@ -103,6 +103,8 @@ static bool parse_number(struct engine_options *o, const char *word, const char 
         o->modes.random = (uint32_t)value;
     else if (read_number(word, end, "threshold", &value) && value <= INT32_MAX)
         o->threshold = (unsigned)value;
+    else if (read_number(word, end, "quick", &value) && value <= INT32_MAX)
+        o->quick = (unsigned)value;
     else if (read_number(word, end, "insns", &value) && value >= 1 && value <= ENGINE_MAX_INSNS)
         o->max_insns = (unsigned)value;
     else if (read_number(word, end, "hot", &value) && value <= INT32_MAX)

@@ -24,6 +24,7 @@ struct engine_options {
     enum engine_kind kind;
     unsigned dump;      /* enum engine_dump */
     unsigned threshold; /* times that code is interpreted before it is translated */
+    unsigned quick;     /* times that a quick unit is entered before it is made anew; 0: there are none */
     unsigned max_insns; /* guest instructions of a unit */
     unsigned hot;       /* times that a way back is gone before the loop is translated as one; 0: never */
     enum engine_threads threads;
@@ -35,7 +36,7 @@ struct engine_options {
 /* Both thresholds are measured (docs/performance.md). */
 #define ENGINE_DEFAULTS                                                                                    \
     {                                                                                                      \
-        .kind = ENGINE_JIT, .threshold = 8, .max_insns = 64, .hot = 16384, .threads = ENGINE_THREADS_SPARE \
+        .kind = ENGINE_JIT, .threshold = 8, .quick = 16384, .max_insns = 64, .hot = 16384, .threads = ENGINE_THREADS_SPARE \
     }
 
 enum { ENGINE_MAX_INSNS = 256, ENGINE_MAX_CACHE = 1 << 30 };
@@ -46,7 +47,7 @@ bool engine_parse_options(struct engine_options *options, const char *text);
 bool engine_parse_dump(struct engine_options *options, const char *text);
 
 struct engine_stats {
-    uint64_t units, loops, insns, bytes, compile_ns, failed; /* translated */
+    uint64_t units, quick, loops, insns, bytes, compile_ns, failed; /* translated */
     uint64_t insn_ns; /* half of the guest instructions were translated for no more than that each */
     uint64_t killed, evictions;
     uint64_t links, tied;

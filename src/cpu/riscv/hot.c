@@ -51,6 +51,7 @@ bool hot_way_back(struct hart *hart, const struct record_steps *steps, uint64_t 
     case CODE_IS_COUNTED: return make_loop(hart, steps, head, head);
     case CODE_IS_LOOP: return split_loop(hart, steps, head, path);
     case CODE_IS_NONE: break;
+    case CODE_IS_QUICK: code_promote(hart->code, head); break;
     case CODE_IS_ASKED: look_soon(hart, head); break;
     case CODE_IS_OTHER: code_cool(hart->code, unit); break;
     }

@@ -37,6 +37,8 @@ static void start_afresh(struct hart *hart, const struct jit_thunks *thunks)
     hart->jit.return_sp = hart->host.returns.base;
     for (unsigned i = 0; i < JIT_COUNTERS; i++)
         hart->jit.counters[i] = (int32_t)code_engine(hart->code)->hot;
+    for (unsigned i = 0; i < JIT_ENTRIES; i++)
+        hart->jit.entries[i] = (int32_t)code_engine(hart->code)->quick;
     hart->jit_epoch = atomic_load_explicit(&hart->epoch, memory_order_relaxed);
 }
 
@@ -140,6 +142,15 @@ static void go_on(struct hart *hart, const union cell *cell)
 
 static const struct record_steps steps = {.find = code_step, .go = go_on};
 
+/* The hart has come to a quick unit once more than that may be entered. */
+static void promote(struct hart *hart)
+{
+    hart->jit.entries[jit_entry_counter(hart->pc)] = (int32_t)code_engine(hart->code)->quick;
+    code_promote(hart->code, hart->pc);
+    if (hart->jit.jumps[(hart->pc >> 1) % JIT_JUMP_COUNT].pc == hart->pc)
+        look_up(hart, hart->pc);
+}
+
 static bool stop(struct hart *hart, enum lift_stop reason)
 {
     hart->pc = hart->jit.value;
@@ -149,8 +160,8 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
     case LIFT_HOT: return hot_way_back(hart, &steps, hart->jit.arguments[0], hart->jit.arguments[1]);
+    case LIFT_ENTERED: promote(hart); return true;
     case LIFT_OUTSIDE:
-    case LIFT_ENTERED:
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;
     }

@@ -93,8 +93,7 @@ static bool is_near(const struct lifter *l, uint64_t target)
     return target - l->ir->pc + reach < 2 * reach;
 }
 
-/* What is lifted next is at `pc`, up to where another piece begins. */
-static void begin_piece(struct lifter *l, uint64_t pc)
+void lift_begin_piece(struct lifter *l, uint64_t pc)
 {
     struct lift_result *r = l->result;
     l->bound = UINT64_MAX;
@@ -114,7 +113,7 @@ static void follow(struct lifter *l, uint64_t target)
         return;
     }
     l->next = target;
-    begin_piece(l, target);
+    lift_begin_piece(l, target);
 }
 
 /* ---- Rows ---- */
@@ -231,8 +230,7 @@ static void refill(struct lifter *l)
     l->window_whole = l->window_size >= sizeof(uint32_t) ? l->window_size - 3 : 0;
 }
 
-/* The word at l->pc; how many of its bytes are there. */
-static unsigned fetch(struct lifter *l, uint32_t *word)
+unsigned lift_next_word(struct lifter *l, uint32_t *word)
 {
     uint64_t at = l->pc - l->window_pc;
     if (unlikely(at >= l->window_whole)) {
@@ -245,7 +243,7 @@ static unsigned fetch(struct lifter *l, uint32_t *word)
     return there;
 }
 
-static void record(struct lifter *l, uint32_t word, unsigned length)
+void lift_record(struct lifter *l, uint32_t word, unsigned length)
 {
     struct lift_result *r = l->result;
     /* The upper half of a short one is overwritten by the next, or is beyond byte_count. */
@@ -269,7 +267,7 @@ static bool has_room(const struct lifter *l)
     return insns < SURE_INSNS || (ir_has_room(l->ir) && l->ir->exit_count + ROOM_EXITS <= IR_MAX_EXITS);
 }
 
-static bool is_known(const struct lifter *l)
+bool lift_is_known(const struct lifter *l)
 {
     return l->source->known && l->result->insns && l->source->known(l->source->context, l->pc);
 }
@@ -282,7 +280,7 @@ unsigned lift_peek(struct lifter *l, struct rv_insn *insns, unsigned count)
     while (found < count && l->result->insns + found < l->limits->max_insns) {
         struct rv_insn *insn = &insns[found];
         uint32_t word;
-        if (fetch(l, &word) < ((word & 3) == 3 ? 4 : 2) || !rv_decode(word, insn) ||
+        if (lift_next_word(l, &word) < ((word & 3) == 3 ? 4 : 2) || !rv_decode(word, insn) ||
             (l->missing && extension_is_missing(insn, l->missing)))
             break;
         l->pc += insn->length;
@@ -296,7 +294,7 @@ void lift_take(struct lifter *l, const struct rv_insn *insn)
 {
     l->pc = l->next;
     l->next = l->pc + insn->length;
-    record(l, insn->word, insn->length);
+    lift_record(l, insn->word, insn->length);
     ir_mark(l->ir, l->pc);
 }
 
@@ -304,13 +302,13 @@ static void lift_insn(struct lifter *l)
 {
     struct rv_insn insn;
     uint32_t word;
-    unsigned there = fetch(l, &word), length = (word & 3) == 3 ? 4 : 2;
+    unsigned there = lift_next_word(l, &word), length = (word & 3) == 3 ? 4 : 2;
     if (there < length) {
         lift_leave_stop(l, LIFT_FETCH);
         return;
     }
     bool legal = rv_decode(word, &insn) && !(unlikely(l->missing) && extension_is_missing(&insn, l->missing));
-    record(l, word, length);
+    lift_record(l, word, length);
     ir_mark(l->ir, l->pc);
     if (unlikely(!legal)) {
         lift_leave_stop(l, LIFT_ILLEGAL);
@@ -327,9 +325,9 @@ static void lift_insn(struct lifter *l)
 void lift_trace(struct lifter *l)
 {
     struct lift_result *r = l->result;
-    begin_piece(l, l->pc);
+    lift_begin_piece(l, l->pc);
     while (!l->ended) {
-        r->cut = !has_room(l) || l->pc >= l->bound || (!l->loop && is_known(l));
+        r->cut = !has_room(l) || l->pc >= l->bound || (!l->loop && lift_is_known(l));
         if (r->cut)
             leave_go(l, l->pc);
         else

@@ -17,7 +17,7 @@
 #ifndef CPU_RISCV_LIFT_H
 #define CPU_RISCV_LIFT_H
 
-#include "jit/machine.h"
+#include "jit/quick.h"
 
 enum {
     LIFT_MAX_INSNS = 256,
@@ -34,7 +34,7 @@ enum lift_stop {
     LIFT_INTERPRET, /* the interpreter is to execute this one, traps included; then on with what follows */
     LIFT_OUTSIDE,   /* the same, of direct code: an address is not in the window */
     LIFT_HOT, /* not an end: a way back has been gone often, the state's arguments are where it leads and the unit's pc */
-    LIFT_ENTERED, /* nor is this: the unit has been entered often, the arguments are its pc */
+    LIFT_ENTERED, /* nor is this: the unit has been entered often; where it is not a quick one, the arguments are its pc */
     LIFT_STOP_COUNT
 };
 
@@ -79,6 +79,10 @@ unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8
 /* Lifts the unit at `pc`, which is even. False when there is not even one whole instruction. */
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result);
+
+/* The same as a quick unit, which is one piece. False, too, when it has instructions that no quick unit can have. */
+bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, const struct lift_limits *limits,
+                uint64_t pc, struct lift_result *result);
 
 /* A loop as a unit of its own: one way round from its head back to it. What the way uses most has pins, whatever they hold
  * between units, and what is known of floating-point registers at the head need not be looked at in each round. */

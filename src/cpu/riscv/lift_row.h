@@ -114,6 +114,18 @@ enum lift_call { LIFT_CALLS(LIFT_CALL_ENUM) };
 /* Lifts from l->pc to the unit's end. */
 void lift_trace(struct lifter *l);
 
+/* Steps of it. What is lifted next is at `pc`, up to where another piece begins. */
+void lift_begin_piece(struct lifter *l, uint64_t pc);
+
+/* The word at l->pc; how many of its bytes are there. */
+unsigned lift_next_word(struct lifter *l, uint32_t *word);
+
+/* The result has the instruction. */
+void lift_record(struct lifter *l, uint32_t word, unsigned length);
+
+/* Does another unit begin at l->pc? */
+bool lift_is_known(const struct lifter *l);
+
 /* The instructions that follow the current one in memory, as far as the unit has room for them; how many they are. */
 unsigned lift_peek(struct lifter *l, struct rv_insn *insns, unsigned count);
 

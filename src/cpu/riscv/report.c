@@ -31,8 +31,8 @@ static const uint8_t *print_piece(struct buf *out, const struct lift_piece *piec
 static void print_guest(struct buf *out, const struct translation *t)
 {
     const uint8_t *bytes = translation_bytes(t);
-    buf_printf(out, "guest: %u instructions%s%s\n", t->insns, t->direct ? ", direct" : "",
-               t->kind == TRANSLATION_LOOP ? ", a loop" : "");
+    buf_printf(out, "guest: %u instructions%s%s%s\n", t->insns, t->direct ? ", direct" : "",
+               t->kind == TRANSLATION_LOOP ? ", a loop" : "", t->kind == TRANSLATION_QUICK ? ", quick" : "");
     for (unsigned i = 0; i < t->piece_count; i++)
         bytes = print_piece(out, &t->pieces[i], bytes);
 }
@@ -63,7 +63,7 @@ void report_translation(struct buf *out, const struct translation *t, const stru
     buf_printf(out, "unit %#llx\n", (unsigned long long)t->unit.pc);
     if (what & DUMP_GUEST)
         print_guest(out, t);
-    if (what & DUMP_IR)
+    if (what & DUMP_IR && ir)
         ir_print(ir, out);
     if (what & DUMP_HOST)
         print_host(out, &t->unit);

@@ -35,6 +35,7 @@ struct translator {
     struct translation_part *pages[2][PAGE_HASH_COUNT]; /* parts of fixed and of changeable code */
     struct lift_result lifted;
     struct lift_loop loop;
+    struct jit_quick_code quick;
     struct ir ir;
 };
 
@@ -285,7 +286,16 @@ static struct translation *translation_new(struct translator *tr, struct unit *c
     return t;
 }
 
-/* Makes host code of tr->ir, which is of tr->lifted. */
+static void assemble_room(struct translator *tr, bool quick, const struct jit_room *room, unsigned first_site,
+                          struct jit_result *made)
+{
+    if (quick)
+        jit_quick(tr->assembler, &tr->ir, &tr->quick, &tr->thunks, *room, first_site, made);
+    else
+        jit_assemble(tr->assembler, &tr->ir, &tr->thunks, *room, first_site, made);
+}
+
+/* Makes host code of tr->ir or tr->quick, which is of tr->lifted. */
 static struct translation *assemble(struct translator *tr, struct unit *cold,
                                     const struct translation_form *form, bool changeable)
 {
@@ -299,7 +309,7 @@ static struct translation *assemble(struct translator *tr, struct unit *cold,
         return NULL;
     /* add_parts() writes to the list's first, which has come by then. */
     __builtin_prefetch(*page_list(tr, changeable, cold->pc >> PAGE_SHIFT), 1);
-    jit_assemble(tr->assembler, &tr->ir, &tr->thunks, room, first_site, &made);
+    assemble_room(tr, form->kind == TRANSLATION_QUICK, &room, first_site, &made);
     if (!made.entry || !jit_cache_add(tr->cache, &t->unit, &room, &made, cold->pc))
         return NULL;
     return t;
@@ -315,6 +325,8 @@ static void dump(struct translator *tr, const struct translation *t)
 static bool lift(struct translator *tr, const struct lift_source *source, struct lift_limits limits,
                  const struct translation_form *form, uint64_t pc)
 {
+    if (form->kind == TRANSLATION_QUICK)
+        return lift_quick(&tr->quick, source, &limits, pc, &tr->lifted);
     struct lift_source own = *source;
     limits.counts = form->kind == TRANSLATION_COUNTING && tr->options->hot;
     limits.direct = form->direct;
@@ -336,8 +348,9 @@ static struct translation *translate(struct translator *tr, struct unit *cold,
     if (!get_ready(tr))
         return NULL;
     jit_cache_expect(tr->cache);
-    if (!lift(tr, source, tr->limits, form, cold->pc) || is_empty(&tr->ir)) {
-        *failure = TRANSLATOR_INTERPRET;
+    bool lifted = lift(tr, source, tr->limits, form, cold->pc), quick = form->kind == TRANSLATION_QUICK;
+    if (!lifted || (!quick && is_empty(&tr->ir))) {
+        *failure = quick ? TRANSLATOR_NOT_QUICK : TRANSLATOR_INTERPRET;
         return NULL;
     }
     struct translation *t = assemble(tr, cold, form, *changeable);
@@ -349,15 +362,26 @@ static struct translation *translate(struct translator *tr, struct unit *cold,
     return t;
 }
 
+/* Its unit leads to another translation from now on, and so do all links. Harts whose jump caches have it may go on to enter it. */
+static void supersede(struct translator *tr, struct translation *old, struct translation *t)
+{
+    old->cold = NULL;
+    jit_cache_move(tr->cache, &old->unit, &t->unit);
+}
+
 /* The unit leads to it from now on. */
 static void publish(struct translator *tr, struct unit *cold, struct translation *t)
 {
     tr->stats.insns += t->insns;
     tr->stats.loops += t->kind == TRANSLATION_LOOP;
+    tr->stats.quick += t->kind == TRANSLATION_QUICK;
     if (t->kind == TRANSLATION_APART) {
         cold->apart = t;
         return;
     }
+    struct translation *old = cold->translation;
+    if (old)
+        supersede(tr, old, t);
     atomic_store_explicit(&cold->translation, t, memory_order_release);
     atomic_store_explicit(&cold->entry, t->unit.entry, memory_order_release);
     if (cold->counted)
@@ -376,7 +400,7 @@ struct translation *translator_add(struct translator *tr, struct unit *cold, con
         histogram_add(&tr->insn_ticks, ticks / t->insns, t->insns);
         publish(tr, cold, t);
     } else {
-        tr->stats.failed++;
+        tr->stats.failed += *failure != TRANSLATOR_NOT_QUICK;
     }
     return t;
 }
@@ -421,6 +445,8 @@ static void forget(struct translator *tr, struct translation *t)
     for (unsigned i = 0; i < t->part_count; i++)
         part_unlink(&translation_parts(t)[i]);
     t->cold = NULL;
+    if (!cold)
+        return;
     if (t->kind == TRANSLATION_APART) {
         cold->apart = NULL;
         return;
@@ -582,15 +608,21 @@ static bool lift_again(struct translator *tr, const struct translation *t)
 bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *address)
 {
     struct jit_unit *unit = jit_cache_locate(tr->cache, hart->fault.pc);
-    return unit && lift_again(tr, (struct translation *)unit) &&
-           jit_recover(tr->assembler, &tr->ir, &tr->thunks, unit->room, unit->first_site, &hart->fault,
-                       &hart->x[LIFT_BIAS], &hart->pc, address);
+    const struct translation *t = (const struct translation *)unit;
+    void *state_register = &hart->x[LIFT_BIAS];
+    if (!unit || !lift_again(tr, t))
+        return false;
+    return t->kind == TRANSLATION_QUICK
+               ? jit_quick_recover(tr->assembler, &tr->ir, &tr->quick, &tr->thunks, unit->room, unit->first_site,
+                                   &hart->fault, state_register, &hart->pc, address)
+               : jit_recover(tr->assembler, &tr->ir, &tr->thunks, unit->room, unit->first_site, &hart->fault,
+                             state_register, &hart->pc, address);
 }
 
 void translator_print(struct translator *tr, const struct translation *t, unsigned what, struct buf *out)
 {
     if (lift_again(tr, t))
-        report_translation(out, t, &tr->ir, what);
+        report_translation(out, t, t->kind == TRANSLATION_QUICK ? NULL : &tr->ir, what);
 }
 
 struct engine_stats translator_stats(const struct translator *tr)

@@ -24,7 +24,8 @@ struct translation_part {
 };
 
 enum translation_kind {
-    TRANSLATION_COUNTING, /* as first made: ways back, or of paged code that is not direct entries, are counted */
+    TRANSLATION_QUICK, /* as first made of flat code: entries are counted, after some it is made anew */
+    TRANSLATION_COUNTING, /* ways back, or of paged code that is not direct entries, are counted */
     TRANSLATION_PLAIN, /* where they led often, but there was nothing to gain from */
     TRANSLATION_LOOP,  /* where there was a loop; paged code's are direct */
     TRANSLATION_APART, /* beside one of the others: without spans, for where one was refused */
@@ -42,7 +43,7 @@ struct translation_form {
  * Small, for there are many. */
 struct translation {
     struct jit_unit unit;
-    struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead */
+    struct unit *cold; /* the interpreter's unit, which leads here; NULL: dead, or superseded */
     uint16_t insns;
     uint8_t piece_count, part_count;
     uint8_t kind;  /* this, `direct` and `path`: struct translation_form */
@@ -97,6 +98,7 @@ const void *translator_way_out(const struct translator *translator, const void *
 enum translator_failure {
     TRANSLATOR_NO_ROOM,   /* now */
     TRANSLATOR_INTERPRET, /* the first instruction is the interpreter's */
+    TRANSLATOR_NOT_QUICK, /* an instruction is for none of TRANSLATION_QUICK */
 };
 
 /* Translates the code at the unit's pc, which `source` has; the two know each other from now on. `changeable` tells, after

@@ -151,12 +151,16 @@ const void *code_apart(struct code *code, uint64_t link, uint64_t pc);
 /* What the translation at `pc` is, and a loop's path. */
 enum code_heat {
     CODE_IS_NONE, /* there is none now */
+    CODE_IS_QUICK, /* code_promote() comes first */
     CODE_IS_COUNTED,
     CODE_IS_ASKED, /* a loop will be in its place some time later */
     CODE_IS_LOOP,
     CODE_IS_OTHER,
 };
 enum code_heat code_heat_at(struct code *code, uint64_t pc, uint64_t *path);
+
+/* Translates the code at `pc`, of which there is a quick unit, once more. */
+void code_promote(struct code *code, uint64_t pc);
 
 /* Translates the code at `pc` once more, as a loop that goes this way, or has it done: true, it will be there some
  * time later. No way: it was not seen to go one; after some of that it is translated so that nothing counts its

@@ -769,4 +769,7 @@ const struct jit_target jit_target_host = {
     .loop = x86_emit_loop,
     .count = x86_emit_count,
     .thunks = x86_make_thunks,
+    .quick_begin = x86_quick_begin,
+    .quick_ins = x86_quick_ins,
+    .quick_end = x86_quick_end,
 };

@@ -105,10 +105,26 @@ void x86_emit_exit(struct jit_assembler *as, ir_ref ref);
 /* In cold code: the way home and out of a side exit. Returns its address. */
 const uint8_t *x86_side_stub(struct jit_assembler *as, const struct jit_steps *steps,
                              const struct ir_exit *exit);
+
+/* The same of an exit with STOP, where everything is home. */
+const uint8_t *x86_stop_stub(struct jit_assembler *as, const struct ir_exit *exit);
+
+/* Where everything is home: leaves for `pc` by a link if the condition holds; leaves as the exit says. Where an exit's pc is computed,
+ * it is in rax. */
+void x86_side_exit(struct jit_assembler *as, enum x86_condition condition, uint64_t pc);
+void x86_emit_way_out(struct jit_assembler *as, const struct ir_exit *exit);
+bool x86_exit_computes(const struct jit_assembler *as, const struct ir_exit *exit);
 void x86_emit_loop(struct jit_assembler *as);
 void x86_emit_count(struct jit_assembler *as);
 void x86_make_thunks(struct jit_assembler *as, struct jit_thunks *thunks);
 void x86_emit_call(struct jit_assembler *as, ir_ref ref);
+
+/* Quick translation (quick.c). */
+struct jit_quick_code;
+struct jit_quick_ins;
+void x86_quick_begin(struct jit_assembler *as, const struct jit_quick_code *code); /* the entry */
+void x86_quick_ins(struct jit_assembler *as, const struct jit_quick_ins *ins);
+void x86_quick_end(struct jit_assembler *as, const struct jit_quick_code *code); /* the exit at the end */
 
 void x86_load_check(struct jit_assembler *as, unsigned slot);
 

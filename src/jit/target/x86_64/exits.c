@@ -91,6 +91,14 @@ static void stop_forwards(struct jit_assembler *as, const struct ir_exit *exit)
     x86_jmp(as, as->thunks->stop);
 }
 
+const uint8_t *x86_stop_stub(struct jit_assembler *as, const struct ir_exit *exit)
+{
+    const uint8_t *stub = x86_cold_begin(as);
+    stop_forwards(as, exit);
+    x86_cold_end(as);
+    return stub;
+}
+
 const uint8_t *x86_side_stub(struct jit_assembler *as, const struct jit_steps *steps,
                              const struct ir_exit *exit)
 {
@@ -176,6 +184,12 @@ static void emit_poll(struct jit_assembler *as, const struct ir_exit *exit)
 
 /* ---- BR ---- */
 
+void x86_side_exit(struct jit_assembler *as, enum x86_condition condition, uint64_t pc)
+{
+    struct jit_site *site = new_site(as, pc);
+    site->field = x86_jcc_site(as, condition, site->stub);
+}
+
 static void jump_if(struct jit_assembler *as, const struct x86_test *t, const uint8_t *stub)
 {
     const uint8_t *over = jit_here(as);
@@ -208,8 +222,7 @@ static void emit_branch(struct jit_assembler *as, ir_ref ref, const struct ir_in
     } else if (back) {
         jump_if(as, &t, back_stub(as, &steps));
     } else if (steps.count == 0 && exit->kind == IR_EXIT_GO && !exit->far && !two) {
-        struct jit_site *site = new_site(as, exit->pc);
-        site->field = x86_jcc_site(as, t.condition, site->stub);
+        x86_side_exit(as, t.condition, exit->pc);
     } else {
         jump_if(as, &t, x86_side_stub(as, &steps, exit));
     }
@@ -345,38 +358,55 @@ static void emit_call_exit(struct jit_assembler *as, const struct ir_exit *exit)
         x86_push_bias(as);
 }
 
-static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const struct ir_exit *exit)
+static bool uses_returns(const struct jit_assembler *as)
 {
-    struct jit_steps steps;
-    bool returns = !as->modes.no_returns && !as->modes.no_chain;
-    bool plain_return = exit->kind == IR_EXIT_RETURN && returns;
-    bool indirect = exit->kind == IR_EXIT_INDIRECT || exit->kind == IR_EXIT_INDIRECT_CALL ||
-                    (exit->kind == IR_EXIT_RETURN && !returns);
-    jit_settle(as, 0);
-    if (indirect && !ir_is_constant(ins->b))
-        jit_place(as, ins->b);
-    jit_claim_pins(as);
-    jit_way_home(as, indirect ? ins->b : 0, RAX, &steps);
+    return !as->modes.no_returns && !as->modes.no_chain;
+}
+
+bool x86_exit_computes(const struct jit_assembler *as, const struct ir_exit *exit)
+{
+    return exit->kind == IR_EXIT_INDIRECT || exit->kind == IR_EXIT_INDIRECT_CALL ||
+           (exit->kind == IR_EXIT_RETURN && !uses_returns(as));
+}
+
+void x86_emit_way_out(struct jit_assembler *as, const struct ir_exit *exit)
+{
     if (exit->kind == IR_EXIT_STOP) {
         x86_jmp(as, as->thunks->stop);
         x86_mov_imm(as, RCX, JIT_STOP + exit->reason);
         x86_mov_imm(as, RAX, (int64_t)exit->pc);
-    } else if (indirect) {
-        emit_indirect(as, exit);
-    } else if (plain_return) {
-        x86_bytes(as, "\xc3", 1);
-    } else {
-        if (exit->kind == IR_EXIT_CALL && returns)
-            emit_call_exit(as, exit);
-        else if (exit->far)
-            x86_emit_far(as, exit->pc);
-        else
-            jump_to(as, exit->pc);
-        if (exit->count)
-            emit_count(as, exit, count_stub(as, NULL, exit, exit->pc));
-        if (exit->poll)
-            emit_poll_check(as, poll_stub(as, NULL, exit->pc));
+        return;
     }
+    if (x86_exit_computes(as, exit)) {
+        emit_indirect(as, exit);
+        return;
+    }
+    if (exit->kind == IR_EXIT_RETURN) {
+        x86_bytes(as, "\xc3", 1);
+        return;
+    }
+    if (exit->kind == IR_EXIT_CALL && uses_returns(as))
+        emit_call_exit(as, exit);
+    else if (exit->far)
+        x86_emit_far(as, exit->pc);
+    else
+        jump_to(as, exit->pc);
+    if (exit->count)
+        emit_count(as, exit, count_stub(as, NULL, exit, exit->pc));
+    if (exit->poll)
+        emit_poll_check(as, poll_stub(as, NULL, exit->pc));
+}
+
+static void emit_end(struct jit_assembler *as, const struct ir_ins *ins, const struct ir_exit *exit)
+{
+    struct jit_steps steps;
+    bool computes = x86_exit_computes(as, exit);
+    jit_settle(as, 0);
+    if (computes && !ir_is_constant(ins->b))
+        jit_place(as, ins->b);
+    jit_claim_pins(as);
+    jit_way_home(as, computes ? ins->b : 0, RAX, &steps);
+    x86_emit_way_out(as, exit);
     jit_emit_steps(as, &steps);
     as->busy = 0;
 }
