@@ -3,48 +3,38 @@
 #include "isa/riscv/isa.h"
 #include "isa/riscv/tables.h"
 
-static uint64_t rotate_left(uint64_t value, unsigned by)
-{
-    return value << (by & 63) | value >> (-by & 63);
-}
+#include <string.h>
 
-static uint64_t piece(const struct rv_shape *shape, uint32_t word, unsigned i)
+/* At once, as the lanes are in the order of the members. */
+static void store_lanes(struct rv_insn *insn, uint64_t lanes)
 {
-    return rotate_left(word & shape->mask[i], shape->left[i]);
-}
-
-/* Written out because the loop is not unrolled everywhere; most time of a decode is spent here. */
-static uint64_t gather(const struct rv_shape *shape, uint32_t word)
-{
-    _Static_assert(RV_PIECES == 6, "each piece is listed");
-    return shape->fixed | piece(shape, word, 0) | piece(shape, word, 1) | piece(shape, word, 2) |
-           piece(shape, word, 3) | piece(shape, word, 4) | piece(shape, word, 5);
+    enum { FIRST = offsetof(struct rv_insn, rs1) };
+    _Static_assert(offsetof(struct rv_insn, rd) == FIRST + RV_LANE_RD / 8, "");
+    _Static_assert(offsetof(struct rv_insn, rs2) == FIRST + RV_LANE_RS2 / 8, "");
+    _Static_assert(offsetof(struct rv_insn, rm) == FIRST + RV_LANE_RM / 8, "");
+    _Static_assert(offsetof(struct rv_insn, imm) == FIRST + RV_LANE_IMM / 8, "");
+    memcpy((char *)insn + FIRST, &lanes, sizeof(lanes));
 }
 
 int rv_decode(uint32_t word, struct rv_insn *insn)
 {
-    /* Without branches: which of both it is cannot be predicted. */
-    uint32_t is_long = (word & 3) == 3, long_mask = -is_long;
-    word &= long_mask | UINT16_MAX;
-    uint32_t bucket = (rv_bucket32(word) & long_mask) | (rv_bucket16(word) & ~long_mask);
-    const struct rv_pattern *pattern = &rv_patterns[rv_buckets[bucket]];
-    while ((word & pattern->mask) != pattern->match || (word & pattern->checked) == pattern->reserved)
-        pattern++;
+    /* Without branches: whether it has 16 bits or 32 cannot be predicted. Of 16, nothing below looks at the others. */
+    uint32_t long_mask = rv_long_mask(word);
+    unsigned length = 2 + (long_mask & 2); /* not from memory: the caller's next fetch waits for it */
+    insn->length = (uint8_t)length;
+    insn->word = word & (long_mask | UINT16_MAX);
 
-    const struct rv_shape *shape = &rv_shapes[pattern->shape];
-    uint64_t lanes = gather(shape, word);
-    *insn = (struct rv_insn){
-        .op = pattern->op,
-        .row = pattern->row,
-        .rd = (uint8_t)(lanes >> RV_LANE_RD),
-        .rs1 = (uint8_t)(lanes >> RV_LANE_RS1),
-        .rs2 = (uint8_t)(lanes >> RV_LANE_RS2),
-        .rm = (uint8_t)(lanes >> RV_LANE_RM),
-        .imm = (int32_t)(((uint32_t)(lanes >> RV_LANE_IMM) ^ shape->sign) - shape->sign),
-        .length = (uint8_t)(2 + 2 * is_long),
-        .word = word,
-    };
-    if (unlikely(pattern->row == RV_INVALID))
+    const struct rv_pattern *pattern = &rv_patterns[rv_buckets[rv_bucket(word, long_mask)]];
+    while ((word & pattern->mask) != pattern->match)
+        pattern++;
+    if (unlikely(!((uint16_t)word & pattern->nonzero))) {
+        insn->op = insn->row = RV_INVALID;
+        store_lanes(insn, 0);
         return 0;
-    return (int)(2 + 2 * is_long); /* not from memory: the caller's next fetch waits for it */
+    }
+    const struct rv_shape *shape = &rv_shapes[pattern->shape];
+    insn->op = pattern->op;
+    insn->row = pattern->row;
+    store_lanes(insn, (rv_gather(shape, word) ^ shape->flip) - shape->sign);
+    return (int)length;
 }

@@ -9,11 +9,6 @@ static uint64_t lanes_of(const struct rv_insn *insn)
            (uint64_t)(uint32_t)insn->imm << RV_LANE_IMM;
 }
 
-static uint64_t rotate_right(uint64_t value, unsigned by)
-{
-    return value >> (by & 63) | value << (-by & 63);
-}
-
 uint32_t rv_encode(const struct rv_insn *insn)
 {
     if (insn->row == RV_INVALID || insn->row >= RV_ROW_COUNT)
@@ -21,10 +16,9 @@ uint32_t rv_encode(const struct rv_insn *insn)
     const struct rv_row *row = &rv_rows[insn->row];
     const struct rv_shape *shape = &rv_shapes[row->shape];
     uint64_t lanes = lanes_of(insn);
-    uint32_t word = row->match, done = row->mask;
-    for (unsigned i = 0; i < RV_PIECES; i++) {
-        word |= (uint32_t)rotate_right(lanes, shape->left[i]) & shape->mask[i] & ~done;
-        done |= shape->mask[i]; /* a field that went to two lanes comes from the first */
-    }
+    uint32_t word = row->match, all = row->length == 4 ? UINT32_MAX : UINT16_MAX;
+    for (uint32_t left = all & ~row->mask, bit; (bit = left & -left); left -= bit)
+        if (lanes & rv_gather(shape, bit)) /* each bit was moved alone, whatever the others are */
+            word |= bit;
     return word;
 }

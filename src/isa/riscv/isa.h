@@ -28,12 +28,14 @@ enum rv_flag {
 #define RV_EXT_PROGRAM_COUNT RV_EXT_SM
 
 /* One decoded instruction. Operands that the row has not are 0, or what it has in their place. A compressed
- * instruction is decoded into the operation it expands to; `row` keeps how it was written. */
+ * instruction is decoded into the operation it expands to; `row` keeps how it was written. From rs1 to imm the members
+ * lie as the decoder gathers them (tables.h). */
 struct rv_insn {
-    uint16_t op;      /* enum rv_op, an uncompressed row; RV_INVALID when the word is no instruction */
-    uint16_t row;     /* enum rv_op as written; equals `op` for a 4-byte instruction */
-    uint8_t rd;       /* 0..31, integer, floating-point or (later) vector register as the row says */
-    uint8_t rs1, rs2; /* for CSR immediates rs1 is the 5-bit zero-extended value */
+    uint16_t op;  /* enum rv_op, an uncompressed row; RV_INVALID when the word is no instruction */
+    uint16_t row; /* enum rv_op as written; equals `op` for a 4-byte instruction */
+    uint8_t rs1;  /* 0..31, integer, floating-point or (later) vector register as the row says; for CSR
+                     immediates the 5-bit zero-extended value */
+    uint8_t rd, rs2;
     union {
         uint8_t rm;  /* floating point: rounding mode field; atomics: aq << 1 | rl */
         uint8_t aux; /* fence: pred << 4 | succ (fm is in imm); mop.r, mop.rr, c.mop: the number */

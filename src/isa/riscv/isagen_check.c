@@ -163,6 +163,19 @@ static void bind_expansion(struct isa *isa, struct row *row)
         fail(isa, row->line, "the operands of %s are written as in format %s", row->op->name, format->name);
 }
 
+/* The decoder looks no further when a row's nonzero field is zero: no other row may have that word. */
+static void check_reserved(const struct isa *isa, const struct row *row)
+{
+    uint32_t zero = (row->mask & ~row->match) | row->nonzero;
+    for (const struct row *outer = row->within; row->nonzero && outer; outer = outer->within)
+        if (!outer->nonzero || outer->nonzero & ~zero)
+            fail(isa, row->line, "what %s reserves is not reserved by %s", row->name, outer->name);
+    if (!row->match && !row->nonzero)
+        fail(isa, row->line, "the word 0 is no instruction");
+    if (row->nonzero > UINT16_MAX)
+        fail(isa, row->line, "only the low 16 bits may be nonzero");
+}
+
 static void bind_field(struct isa *isa, struct row *row, const struct field *field)
 {
     if (!is_bound(row, field))
@@ -195,22 +208,67 @@ static void bind_row(struct isa *isa, struct row *row)
         fail(isa, row->line, "no field of format %s covers bits 0x%x", row->format->name, ~covered);
 }
 
-/* Adds bits of the word, to be rotated left by `left`, to a shape. */
-static void add_piece(const struct isa *isa, const struct row *row, struct rv_shape *shape, uint32_t mask,
-                      unsigned left)
+/* Bits of the word, and where they go. */
+struct piece {
+    unsigned low, width, lane;
+};
+
+enum { MAX_PIECES = MAX_BINDINGS * MAX_SLICES };
+
+/* True when each wanted bit of the product is a copy of one bit, which nothing is added to or carried into. */
+static bool is_clean(uint32_t from, uint64_t by, uint64_t to)
 {
-    for (unsigned i = 0; i < RV_PIECES; i++) {
-        if (shape->mask[i] && shape->left[i] != left)
-            continue;
-        shape->mask[i] |= mask;
-        shape->left[i] = (uint8_t)left;
-        return;
+    unsigned carry = 0;
+    for (unsigned at = 0; at < 64; at++) {
+        unsigned most = carry;
+        for (unsigned bit = 0; bit < 32 && bit <= at; bit++)
+            most += from >> bit & by >> (at - bit) & 1;
+        if (to >> at & 1 && most != 1)
+            return false;
+        carry = most / 2;
     }
-    fail(isa, row->line, "the operands of %s need more than %d pieces", row->name, RV_PIECES);
+    return true;
 }
 
-static void add_binding(const struct isa *isa, const struct row *row, struct rv_shape *shape,
-                        const struct binding *binding)
+static bool add_to_product(struct rv_shape *shape, const struct piece *piece, unsigned i)
+{
+    unsigned at = (piece->lane - (i == 0 ? RV_PRODUCT_LEFT : 0)) & 63;
+    if (at < piece->low || at + piece->width > 64)
+        return false;
+    shape->from[i] |= (UINT32_MAX >> (32 - piece->width)) << piece->low;
+    shape->by[i] |= 1ull << (at - piece->low);
+    shape->to[i] |= (UINT64_MAX >> (64 - piece->width)) << at;
+    return is_clean(shape->from[i], shape->by[i], shape->to[i]);
+}
+
+static bool add_to_rotated(struct rv_shape *shape, const struct piece *piece)
+{
+    unsigned left = (piece->lane - piece->low) & 63;
+    if (shape->mask && shape->left != left)
+        return false;
+    shape->mask |= (UINT32_MAX >> (32 - piece->width)) << piece->low;
+    shape->left = left;
+    return true;
+}
+
+/* Tries all ways: they are few, and most end early. */
+static bool place(struct rv_shape *shape, const struct piece *piece, unsigned count)
+{
+    if (!count)
+        return true;
+    for (unsigned i = 0; i <= RV_PRODUCTS; i++) {
+        struct rv_shape tried = *shape;
+        bool added = i < RV_PRODUCTS ? add_to_product(&tried, piece, i) : add_to_rotated(&tried, piece);
+        if (added && place(&tried, piece + 1, count - 1)) {
+            *shape = tried;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Returns how many pieces it added. */
+static unsigned add_binding(struct rv_shape *shape, const struct binding *binding, struct piece *piece)
 {
     const struct field *field = binding->field;
     unsigned lane = slot_lane[binding->slot];
@@ -218,11 +276,12 @@ static void add_binding(const struct isa *isa, const struct row *row, struct rv_
     for (unsigned i = 0; i < field->slices; i++) {
         unsigned low = field->slice[i].low, width = field->slice[i].high - low + 1;
         to -= width;
-        add_piece(isa, row, shape, (UINT32_MAX >> (32 - width)) << low, (to - low) & 63);
+        piece[i] = (struct piece){low, width, to};
     }
-    shape->fixed |= (uint64_t)field->bias << lane;
+    shape->flip |= (uint64_t)field->bias << lane;
     if (field->is_signed)
-        shape->sign = 1u << (field->shift + field->width - 1);
+        shape->sign = 1ull << (lane + field->shift + field->width - 1);
+    return field->slices;
 }
 
 /* Some slots share a lane. */
@@ -243,10 +302,16 @@ static void check_lanes(const struct isa *isa, const struct row *row)
 static void make_shape(struct isa *isa, struct row *row)
 {
     check_lanes(isa, row);
+    struct piece pieces[MAX_PIECES];
+    unsigned count = 0;
     struct rv_shape *shape = &isa->shape[isa->shapes];
-    *shape = (struct rv_shape){.fixed = row->fixed};
+    memset(shape, 0, sizeof *shape);
+    shape->flip = row->fixed;
     for (unsigned i = 0; i < row->bindings; i++)
-        add_binding(isa, row, shape, &row->binding[i]);
+        count += add_binding(shape, &row->binding[i], &pieces[count]);
+    shape->flip |= shape->sign;
+    if (!place(shape, pieces, count))
+        fail(isa, row->line, "there is no way to gather the operands of %s", row->name);
     unsigned same = 0;
     while (memcmp(&isa->shape[same], shape, sizeof *shape))
         same++;
@@ -305,5 +370,7 @@ void isa_check(struct isa *isa)
         make_shape(isa, &isa->row[i]);
         make_syntax(isa, &isa->row[i]);
     }
+    for (unsigned i = 0; i < isa->rows; i++)
+        check_reserved(isa, &isa->row[i]);
     qsort(isa->csr, isa->csrs, sizeof isa->csr[0], compare_csrs);
 }

@@ -2,6 +2,7 @@
 #include "isa/riscv/isagen.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,14 +63,18 @@ struct bucket {
     unsigned bits;
 };
 
-/* The inverse of rv_bucket16() and rv_bucket32(). */
-static struct bucket bucket_of(unsigned number)
+/* The inverse of rv_bucket(): tries all values of the bits that choose. Some numbers are of no word. */
+static void find_buckets(const struct isa *isa, unsigned bits, uint32_t mask, struct bucket *buckets)
 {
-    unsigned n = number % RV_BUCKETS16;
-    if (number < RV_BUCKETS16)
-        return (struct bucket){0xfc63, (n & 3) | (n >> 2 & 3) << 5 | (n >> 4) << 10, 16};
-    return (struct bucket){0x4200707f,
-                           3 | (n & 31) << 2 | (n >> 5 & 7) << 12 | (n >> 8 & 1) << 25 | (n >> 9) << 30, 32};
+    uint32_t value = 0;
+    do {
+        struct bucket *bucket = &buckets[rv_bucket(value, bits == 32 ? UINT32_MAX : 0)];
+        if (bits == 16 && (value & 3) == 3)
+            continue;
+        if (bucket->bits)
+            fail(isa, 0, "0x%x and 0x%x share a bucket", bucket->match, value);
+        *bucket = (struct bucket){mask, value, bits};
+    } while ((value = (value - mask) & mask)); /* the next larger one within the mask */
 }
 
 /* Reserved values are kept out of a row by not listing it in the buckets that have them. */
@@ -99,12 +104,12 @@ static unsigned depth(const struct row *row)
     return levels;
 }
 
-/* Where nothing is to be checked, no bits must not be 1, which they never are. */
 static void write_pattern(const struct row *row, FILE *out)
 {
     char name[NAME_SIZE], op[NAME_SIZE];
-    fprintf(out, "    {0x%08x, 0x%08x, 0x%08x, %d, %u, RV_%s, RV_%s},\n", row->mask, row->match, row->nonzero,
-            !row->nonzero, row->shape, upper(row->op->name, op), upper(row->name, name));
+    fprintf(out, "    {0x%08x, 0x%08x, RV_%s, RV_%s, 0x%04x, %u},\n", row->mask, row->match,
+            upper(row->op->name, op), upper(row->name, name), row->nonzero ? row->nonzero : UINT16_MAX,
+            row->shape);
 }
 
 enum { MAX_DEPTH = 4, MAX_LIST = 128 };
@@ -123,13 +128,12 @@ static void add_to_list(const struct isa *isa, struct list *list, const struct r
     list->row[list->count++] = row;
 }
 
-static void fill_list(const struct isa *isa, struct list *list, unsigned bucket_number)
+static void fill_list(const struct isa *isa, struct list *list, const struct bucket *bucket)
 {
-    struct bucket bucket = bucket_of(bucket_number);
     *list = (struct list){0};
     for (unsigned level = MAX_DEPTH; level-- > 0;)
         for (unsigned i = 0; i < isa->rows; i++)
-            if (depth(&isa->row[i]) == level && in_bucket(isa, &isa->row[i], &bucket))
+            if (depth(&isa->row[i]) == level && in_bucket(isa, &isa->row[i], bucket))
                 add_to_list(isa, list, &isa->row[i]);
 }
 
@@ -143,20 +147,23 @@ static unsigned write_list(const struct list *list, FILE *out)
 {
     for (unsigned i = 0; i < list->count; i++)
         write_pattern(list->row[i], out);
-    fprintf(out, "    {0, 0, 0, 1, 0, RV_INVALID, RV_INVALID},\n");
+    fprintf(out, "    {0, 0, RV_INVALID, RV_INVALID, 0, 0},\n");
     return list->count + 1;
 }
 
 static void write_buckets(const struct isa *isa, FILE *out)
 {
+    static struct bucket buckets[RV_BUCKETS];
     struct list *lists = calloc(RV_BUCKETS, sizeof *lists);
     if (!lists)
         fail(isa, 0, "out of memory");
+    find_buckets(isa, 16, RV_BUCKET_BITS16, buckets);
+    find_buckets(isa, 32, RV_BUCKET_BITS32, buckets);
     unsigned next = 0;
-    fprintf(out, "const struct rv_pattern rv_patterns[] = {\n");
+    fprintf(out, "_Alignas(64) const struct rv_pattern rv_patterns[] = {\n");
     for (unsigned i = 0; i < RV_BUCKETS; i++) {
         unsigned same = 0;
-        fill_list(isa, &lists[i], i);
+        fill_list(isa, &lists[i], &buckets[i]);
         while (!is_same_list(&lists[same], &lists[i]))
             same++;
         lists[i].start = same < i ? lists[same].start : next;
@@ -173,16 +180,19 @@ static void write_buckets(const struct isa *isa, FILE *out)
 
 static void write_shapes(const struct isa *isa, FILE *out)
 {
-    fprintf(out, "const struct rv_shape rv_shapes[] = {\n");
+    fprintf(out, "_Alignas(64) const struct rv_shape rv_shapes[] = {\n");
     for (unsigned i = 0; i < isa->shapes; i++) {
         const struct rv_shape *shape = &isa->shape[i];
-        fprintf(out, "    {0x%016llx, 0x%x, {", (unsigned long long)shape->fixed, shape->sign);
-        for (unsigned j = 0; j < RV_PIECES; j++)
-            fprintf(out, "%s0x%x", j ? ", " : "", shape->mask[j]);
+        fprintf(out, "    {0x%" PRIx64 ", 0x%" PRIx64 ", {", shape->flip, shape->sign);
+        for (unsigned j = 0; j < RV_PRODUCTS; j++)
+            fprintf(out, "0x%" PRIx64 ", ", shape->by[j]);
         fprintf(out, "}, {");
-        for (unsigned j = 0; j < RV_PIECES; j++)
-            fprintf(out, "%s%u", j ? ", " : "", shape->left[j]);
-        fprintf(out, "}},\n");
+        for (unsigned j = 0; j < RV_PRODUCTS; j++)
+            fprintf(out, "0x%" PRIx64 ", ", shape->to[j]);
+        fprintf(out, "}, {");
+        for (unsigned j = 0; j < RV_PRODUCTS; j++)
+            fprintf(out, "0x%x, ", shape->from[j]);
+        fprintf(out, "}, 0x%x, %u},\n", shape->mask, shape->left);
     }
     fprintf(out, "};\n\n");
 }

@@ -4,6 +4,7 @@
 
 #include "rv_tables.inc"
 
+_Static_assert(sizeof(struct rv_shape) == 64, "tables.h says so");
 _Static_assert(RV_EXT_COUNT <= 64, "sets of extensions are 64-bit words");
 
 static const struct rv_row *row_of(unsigned op)
