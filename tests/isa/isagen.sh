@@ -47,6 +47,14 @@ expect "9: there is no instruction 'x' to expand to" 'c.nop 0000000000000001 non
 expect "9: the operands of addi are written as in format i" 'c.nop 0000000000000001 none i => addi zero'
 expect "9: 'q' is neither a field nor a register nor a number" 'c.li 0000.....0000001 c i => addi q, 1'
 expect "9: field rd is not in format c" 'c.li 0000.....0000001 c i => addi rd, 1'
+expect "9: the word 0 is no instruction" 'c.zero 0000000000000000 none i => addi zero, 0'
+expect "11: only the low 16 bits may be nonzero" 'field high x rd 24:20 nonzero' 'format high high' \
+    'high 0000000.....00000000000000110011 high i'
+expect "14: what c.in reserves is not reserved by c.out" 'field c_i int imm 6:2' 'field c_dnz x rd 11:7 nonzero' \
+    'format out c_d, c_i' 'format in c_dnz' 'c.out 0000..........01 out i => addi c_d, c_i' \
+    'c.in 0000.....0000001 in i within c.out => addi c_dnz, 1'
+expect "11: there is no way to gather the operands of mix" 'field mix int imm 17 19 21 23 25 27 29 31' \
+    'format mix mix' 'mix .0.0.0.0.0.0.0.00000000000110011 mix i'
 expect "9: 'x' is neither a field nor a register" 'format x rd, x'
 expect "9: a bracket is not closed" 'format x rd {rd'
 expect "9: field rd may be left out but has no default" 'format x [rd]'
