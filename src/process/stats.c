@@ -124,6 +124,7 @@ static void list_exits(const struct stats *s, struct rows *rows)
         [ENGINE_EXIT_FETCH] = {"exits: fetch", "exits_fetch"},
         [ENGINE_EXIT_INTERPRET] = {"exits: interpret", "exits_interpret"},
         [ENGINE_EXIT_HOT] = {"exits: hot loop", "exits_hot"},
+        [ENGINE_EXIT_ENTERED] = {"exits: entered often", "exits_entered"},
         [ENGINE_EXIT_COLD] = {"cold code left", "exits_cold"},
     };
     for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)

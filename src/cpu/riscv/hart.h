@@ -56,6 +56,7 @@ enum engine_exit {
     ENGINE_EXIT_INTERPRET, /* an instruction that only the interpreter has */
     ENGINE_EXIT_OUTSIDE,   /* an address that is not in the window of direct code */
     ENGINE_EXIT_HOT,       /* a way back has been gone often */
+    ENGINE_EXIT_ENTERED,   /* a unit has been entered often */
     ENGINE_EXIT_COLD,      /* the other way round: the interpreter came to code that is not cold */
     ENGINE_EXIT_COUNT
 };

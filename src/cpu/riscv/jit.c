@@ -62,7 +62,7 @@ unsigned jit_enter(struct hart *hart, const void *entry)
     uint64_t start = tier_start(hart);
     unsigned reason = thunks->enter(&hart->x[LIFT_BIAS], entry);
     tier_end(hart, ENGINE_TIER_TRANSLATED, start);
-    hart->exits[MIN(reason, ENGINE_EXIT_HOT)]++;
+    hart->exits[MIN(reason, ENGINE_EXIT_ENTERED)]++;
     return reason;
 }
 
