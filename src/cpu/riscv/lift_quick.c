@@ -165,6 +165,10 @@ static void add_binary(struct quick *q, const struct rv_insn *insn)
     ins->to = lift_x_slot[insn->rd];
     ins->a = slot_of(insn->rs1);
     ins->b = slot_of(insn->rs2);
+    if (ins->op == IR_ADD && (!insn->rs1 || !insn->rs2)) { /* c.mv is one */
+        ins->a = slot_of(insn->rs1 | insn->rs2);
+        ins->b = JIT_QUICK_NONE;
+    }
 }
 
 static void add_access(struct quick *q, const struct rv_insn *insn)

@@ -96,11 +96,12 @@ static unsigned shift_of(unsigned op)
     return op == IR_SHL ? 4 : op == IR_SHR ? 5 : 7;
 }
 
-/* A sum that is made elsewhere than where its first operand is: one instruction where a copy would be another. */
+/* A sum that is made elsewhere than where its first operand is: one instruction where a copy would be another. Of 32 bits, the low
+ * half is it. */
 static bool emit_lea(struct jit_assembler *as, const struct jit_quick_ins *ins, unsigned to)
 {
     unsigned a = pin_of(as, ins->a), b = pin_of(as, ins->b);
-    if (ins->op != IR_ADD || ins->type != IR_I64 || a == JIT_NO_REG || a == to ||
+    if (ins->op != IR_ADD || a == JIT_NO_REG || a == to ||
         (has_number(ins) ? !ins->number : b == JIT_NO_REG))
         return false;
     struct x86_mem m = {.base = (int8_t)a, .index = -1};
@@ -108,7 +109,7 @@ static bool emit_lea(struct jit_assembler *as, const struct jit_quick_ins *ins, 
         m.disp = (int32_t)ins->number;
     else
         m.index = (int8_t)b;
-    x86_rm(as, X86_LEA | X86_W, to, m);
+    x86_rm(as, X86_LEA | (ins->type == IR_I64 ? X86_W : 0), to, m);
     return true;
 }
 
