@@ -76,7 +76,7 @@ bool jit_quick_recover(struct jit_assembler *as, struct ir *ir, const struct jit
     if (!ins)
         return false;
     save_pins(as, fault, state_register);
-    *pc = code->pc + ins->place;
+    *pc = code->pc + (uint64_t)(int64_t)ins->place;
     *address = fault->address ? fault->address - as->machine->memory_base : address_of(as, ins, state_register);
     return true;
 }

@@ -34,7 +34,7 @@ struct jit_quick_ins {
     uint8_t op;   /* enum ir_op */
     uint8_t type; /* IR_I32, IR_I64 */
     uint8_t to, a, b;
-    uint16_t place; /* of the guest's instruction: bytes from the unit's pc */
+    int32_t place; /* of the guest's instruction: bytes from the unit's pc */
     int64_t number;
 };
 

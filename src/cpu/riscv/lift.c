@@ -46,7 +46,7 @@ static void leave(struct lifter *l, struct ir_exit exit, ir_ref target)
 
 static bool leads_back(const struct lifter *l, uint64_t target)
 {
-    return target <= l->ir->pc;
+    return target <= l->start;
 }
 
 /* The exit to a known pc. */
@@ -63,7 +63,7 @@ static struct ir_exit way_to(struct lifter *l, uint64_t target)
 /* Is it the way back in the loop that the unit is to be? */
 static bool closes_loop(const struct lifter *l, uint64_t target)
 {
-    return l->loop && target == l->ir->pc;
+    return l->loop && target == l->start;
 }
 
 static void leave_go(struct lifter *l, uint64_t target)
@@ -90,7 +90,7 @@ void lift_guard(struct lifter *l, ir_ref condition)
 static bool is_near(const struct lifter *l, uint64_t target)
 {
     const uint64_t reach = UINT64_C(1) << 30;
-    return target - l->ir->pc + reach < 2 * reach;
+    return target - l->start + reach < 2 * reach;
 }
 
 void lift_begin_piece(struct lifter *l, uint64_t pc)
@@ -104,16 +104,20 @@ void lift_begin_piece(struct lifter *l, uint64_t pc)
     *l->piece = (struct lift_piece){.pc = pc};
 }
 
-/* An unconditional jump: its target belongs to the unit unless it is there already. */
-static void follow(struct lifter *l, uint64_t target)
+bool lift_follows(struct lifter *l, uint64_t target)
 {
     if (is_lifted(l, target) || !is_near(l, target) || lift_is_far(l, target) ||
-        l->result->piece_count == LIFT_MAX_PIECES) {
-        leave_go(l, target);
-        return;
-    }
+        l->result->piece_count == LIFT_MAX_PIECES)
+        return false;
     l->next = target;
     lift_begin_piece(l, target);
+    return true;
+}
+
+static void follow(struct lifter *l, uint64_t target)
+{
+    if (!lift_follows(l, target))
+        leave_go(l, target);
 }
 
 /* ---- Rows ---- */
@@ -363,6 +367,7 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
         .x_slot = lift_x_slot,
         .f_slot = lift_f_slot,
         .missing = extensions_missing(limits->extensions),
+        .start = pc,
         .pc = pc,
         .window = window,
     };

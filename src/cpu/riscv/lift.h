@@ -80,7 +80,7 @@ unsigned lift_fetch(const struct lift_piece *pieces, unsigned count, const uint8
 bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lift_limits *limits, uint64_t pc,
                struct lift_result *result);
 
-/* The same as a quick unit, which is one piece. False, too, when it has instructions that no quick unit can have. */
+/* The same as a quick unit. False, too, when it has instructions that no quick unit can have. */
 bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, const struct lift_limits *limits,
                 uint64_t pc, struct lift_result *result);
 

@@ -345,6 +345,7 @@ bool lift_loop(struct ir *ir, const struct lift_source *source, const struct lif
         .loop = loop,
         .path = path,
         .missing = extensions_missing(limits->extensions),
+        .start = pc,
         .pc = pc,
         .window = window,
     };

@@ -32,12 +32,12 @@ bool lift_is_code_address(struct lifter *l, ir_ref value, uint64_t *pc)
 
 bool lift_is_far(const struct lifter *l, uint64_t pc)
 {
-    return l->limits->paged && (pc ^ l->ir->pc) >> PAGE_SHIFT;
+    return l->limits->paged && (pc ^ l->start) >> PAGE_SHIFT;
 }
 
 bool lift_polls(const struct lifter *l, uint64_t target)
 {
-    return l->limits->paged && !lift_is_far(l, target) && target <= l->ir->pc;
+    return l->limits->paged && !lift_is_far(l, target) && target <= l->start;
 }
 
 /* menvcfg.CBZE must be set, and in U-mode senvcfg.CBZE. M-mode needs neither, but the interpreter knows that, too. What
@@ -101,7 +101,7 @@ void lift_require_fp(struct lifter *l, const struct rv_insn *insn)
 /* A span that is refused is no way back, which would have to look whether the hart is to stop. */
 ir_ref lift_reach(struct lifter *l, const struct rv_insn *insn, const struct lift_row *row)
 {
-    if (l->pc < l->ir->pc)
+    if (l->pc < l->start)
         return lift_address(l, insn);
     unsigned size = ir_access_size(row->op, row->type);
     bool writes = row->op >= IR_ST8 && row->op <= IR_STF;

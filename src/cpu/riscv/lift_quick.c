@@ -94,7 +94,7 @@ static struct jit_quick_ins *add(struct quick *q, enum jit_quick_kind kind)
 {
     struct jit_quick_ins *ins = &q->code->ins[q->code->count++];
     *ins = (struct jit_quick_ins){
-        .kind = (uint8_t)kind, .b = JIT_QUICK_NONE, .place = (uint16_t)(q->l.pc - q->code->pc)};
+        .kind = (uint8_t)kind, .b = JIT_QUICK_NONE, .place = (int32_t)(q->l.pc - q->code->pc)};
     return ins;
 }
 
@@ -202,6 +202,8 @@ static void leave(struct quick *q, struct ir_exit exit)
 /* `rd` gets the address of what follows. */
 static void jump(struct quick *q, unsigned rd, uint64_t target)
 {
+    if (!rd && lift_follows(&q->l, target))
+        return;
     add_constant(q, rd, q->l.next);
     if (rd == LIFT_RA)
         leave(q, (struct ir_exit){.kind = IR_EXIT_CALL,
@@ -273,6 +275,7 @@ bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, c
                             .limits = limits,
                             .result = result,
                             .missing = extensions_missing(limits->extensions),
+                            .start = pc,
                             .pc = pc,
                             .window = window},
                       .code = code};
@@ -282,11 +285,14 @@ bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, c
     result->insns = result->piece_count = result->byte_count = 0;
     lift_begin_piece(&q.l, pc);
     while (!q.l.ended) {
-        result->cut = result->insns == MIN(limits->max_insns, JIT_QUICK_MAX - 1u) || lift_is_known(&q.l);
+        result->cut = result->insns == MIN(limits->max_insns, JIT_QUICK_MAX - 1u) ||
+                      q.l.pc >= q.l.bound || lift_is_known(&q.l);
         if (result->cut)
             leave(&q, (struct ir_exit){.kind = IR_EXIT_GO, .pc = q.l.pc});
         else if (!lift_insn(&q))
             return false;
     }
+    if (!q.l.piece->bytes) /* it was left where it began */
+        result->piece_count--;
     return true;
 }

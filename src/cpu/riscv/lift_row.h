@@ -48,6 +48,7 @@ struct lifter {
     uint64_t path;                  /* what is left of it */
     bool shaped;                    /* the loop has its final form: a head, slots of its own */
     uint64_t missing;               /* extensions */
+    uint64_t start;                 /* the unit's pc */
     uint64_t pc;                    /* of the instruction */
     uint64_t next; /* of the one after it in memory; of the one to go on with where a jump is followed */
     bool ended;
@@ -122,6 +123,9 @@ unsigned lift_next_word(struct lifter *l, uint32_t *word);
 
 /* The result has the instruction. */
 void lift_record(struct lifter *l, uint32_t word, unsigned length);
+
+/* An unconditional jump: its target belongs to the unit unless it is there already. */
+bool lift_follows(struct lifter *l, uint64_t target);
 
 /* Does another unit begin at l->pc? */
 bool lift_is_known(const struct lifter *l);
