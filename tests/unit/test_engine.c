@@ -1,16 +1,13 @@
 /* The engines as their owner sees them: exact state at faults in translated code, compared with the interpreter; kicks that
  * arrive in every kind of loop; the return stack's limits; a fork with a full code cache; the options' syntax. */
 #include "base/util.h"
-#include "cpu/riscv/engine.h"
-#include "cpu/riscv/unit.h"
+#include "engine_fixture.h"
 #include "host/copy.h"
-#include "insns.h"
 #include "isa/riscv/tables.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,162 +16,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-enum {
-    CODE = 0x1000,
-    DATA = 0x4000,     /* two pages, and nothing behind them */
-    READ_ONLY = 0x8000 /* a page */
-};
-#define PAGE        0x1000u
-#define STACK_END   0x4000000u
-#define MEMORY_SIZE (STACK_END + 0x1000u)
-
-enum {
-    RA = 1,
-    SP = 2,
-    T0 = 5,
-    S0 = 8,
-    S1 = 9,
-    A0 = 10,
-    A1 = 11,
-    A2 = 12,
-    A4 = 14,
-    A5 = 15,
-    T3 = 28,
-    T4 = 29,
-    T5 = 30
-};
-
-/* Guest addresses are the host's, or begin with the memory. */
-struct guest {
-    uint8_t *memory;
-    uint64_t start; /* guest address of the memory's first byte */
-    struct engine_options options;
-    struct code *code;
-    struct hart hart;
-};
-
-static struct hart *running;
-static _Atomic uint32_t
-    *contended; /* a word of the guest's, or NULL: changes after each single step, as under other harts */
-
-static void on_fault(int number, siginfo_t *info, void *ucontext)
-{
-    if (host_copy_fault(ucontext) ||
-        (running && engine_fault(running, number, (uint64_t)info->si_addr, ucontext)))
-        return;
-    signal(number, SIG_DFL);
-}
-
-static void on_trap(int number, siginfo_t *info, void *ucontext)
-{
-    (void)number;
-    if (running && engine_owns_trap(info, ucontext))
-        engine_interrupt(running, ucontext);
-    if (contended)
-        atomic_fetch_xor(contended, 0x5555);
-}
-
-/* In each test: cmocka has handlers of its own. */
-static void install_handler(void)
-{
-    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    sigfillset(&action.sa_mask);
-    sigaction(SIGSEGV, &action, NULL);
-    sigaction(SIGBUS, &action, NULL);
-    action.sa_sigaction = on_trap;
-    action.sa_flags |= SA_RESTART;
-    sigaction(SIGTRAP, &action, NULL);
-}
-
-static bool executable(void *context, uint64_t address, uint64_t *end, bool *changeable)
-{
-    const struct guest *g = context;
-    *end = g->start + DATA;
-    *changeable = false;
-    return address - g->start >= CODE && address - g->start < DATA;
-}
-
-static const struct code_ops ops = {.executable = executable};
-
-static uint8_t *map_memory(void)
-{
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    uint8_t *memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
-    assert_ptr_not_equal(memory, MAP_FAILED);
-    mprotect(memory + DATA + 2 * PAGE, PAGE, PROT_NONE);
-    mprotect(memory + READ_ONLY, PAGE, PROT_READ);
-    return memory;
-}
-
-static void start_in(struct guest *g, uint8_t *memory, const char *engine, const char *options, bool based)
-{
-    *g = (struct guest){.memory = memory, .options = ENGINE_DEFAULTS};
-    install_handler();
-    assert_true(engine_parse_kind(&g->options, engine));
-    assert_true(engine_parse_options(&g->options, options));
-    uint64_t base = based ? (uint64_t)g->memory : 0;
-    g->start = based ? 0 : (uint64_t)g->memory;
-    assert_int_equal(code_new(&g->code, &ops, g, base, ~UINT64_C(0), NULL), 0);
-    assert_int_equal(code_set_engine(g->code, &g->options, NULL), 0);
-    memset(&g->hart, 0, sizeof(g->hart));
-    uint64_t limit = based ? MEMORY_SIZE : UINT64_C(1) << 47;
-    assert_int_equal(hart_init(&g->hart, g->code, base, limit, NULL), 0);
-}
-
-static void stop_keeping_memory(struct guest *g)
-{
-    hart_release(&g->hart);
-    code_free(g->code);
-}
-
-static void start(struct guest *g, const char *engine, const char *options, bool based)
-{
-    start_in(g, map_memory(), engine, options, based);
-}
-
-static void stop(struct guest *g)
-{
-    stop_keeping_memory(g);
-    munmap(g->memory, MEMORY_SIZE);
-}
-
-static void put(struct guest *g, uint64_t *at, struct rv_insn insn)
-{
-    uint32_t word = rv_encode(&insn);
-    assert_int_equal(host_copy(g->memory + *at, &word, sizeof(word)), 0);
-    *at += sizeof(word);
-}
-
-static void put_all(struct guest *g, const struct rv_insn *insns, unsigned count)
-{
-    uint64_t at = CODE;
-    for (unsigned i = 0; i < count; i++)
-        put(g, &at, insns[i]);
-    code_invalidate(g->code, g->start + CODE, g->start + at);
-    g->hart.pc = g->start + CODE;
-}
-#define PROGRAM(g, ...)                                                     \
-    do {                                                                    \
-        const struct rv_insn insns_[] = {__VA_ARGS__};                      \
-        put_all(g, insns_, (unsigned)(sizeof(insns_) / sizeof(insns_[0]))); \
-    } while (0)
-
-/* Until something other than a kick ends it. */
-static enum exit_kind run(struct guest *g)
-{
-    running = &g->hart;
-    engine_enter_thread(&g->hart);
-    hart_fpu_enter(&g->hart);
-    do {
-        g->hart.pending = 0;
-        engine_run(&g->hart);
-    } while (g->hart.exit.kind == EXIT_PENDING);
-    hart_fpu_leave(&g->hart);
-    engine_leave_thread(&g->hart);
-    running = NULL;
-    return g->hart.exit.kind;
-}
 
 /* ---- Faults ---- */
 
@@ -191,8 +32,9 @@ static unsigned choose(uint64_t *seed, const uint8_t *from, unsigned count)
     return from[next_random(seed) % count];
 }
 
-/* An access between instructions whose results die on the way that does not fault. */
+/* An access between instructions whose results die on the way that does not fault. `plain`: all others are for quick units, too. */
 struct probe {
+    bool plain;
     struct rv_insn access;
     uint64_t address;
     uint64_t seed;
@@ -201,11 +43,16 @@ struct probe {
 static void put_probe(struct guest *g, const struct probe *p)
 {
     const struct rv_insn access = p->access;
-    PROGRAM(g, ADDI(A0, A0, 5), ADDI(T5, T5, 7), INSN(ADD, .rd = A1, .rs1 = A0, .rs2 = T5),
-            INSN(FADD_D, .rd = 11, .rs1 = 10, .rs2 = 12), INSN(FADD_S, .rd = 28, .rs1 = 13, .rs2 = 14),
-            INSN(FMV_X_D, .rd = S1, .rs1 = 11), LUI(31, 0x12345), access, ADDI(A0, 0, 1), ADDI(A1, 0, 2),
-            ADDI(T5, 0, 3), ADDI(S1, 0, 4), LUI(31, 0), INSN(FMV_D_X, .rd = 11, .rs1 = 0),
-            INSN(FMV_D_X, .rd = 28, .rs1 = 0), ECALL);
+    if (p->plain)
+        PROGRAM(g, ADDI(A0, A0, 5), ADDI(T5, T5, 7), INSN(MUL, .rd = A1, .rs1 = A0, .rs2 = T5),
+                INSN(SUBW, .rd = S1, .rs1 = A1, .rs2 = A2), LUI(31, 0x12345000), ADDI(31, 31, -3), access,
+                ADDI(A0, 0, 1), ADDI(A1, 0, 2), ADDI(T5, 0, 3), ADDI(S1, 0, 4), LUI(31, 0), JAL(0, 4), ECALL);
+    else
+        PROGRAM(g, ADDI(A0, A0, 5), ADDI(T5, T5, 7), INSN(ADD, .rd = A1, .rs1 = A0, .rs2 = T5),
+                INSN(FADD_D, .rd = 11, .rs1 = 10, .rs2 = 12), INSN(FADD_S, .rd = 28, .rs1 = 13, .rs2 = 14),
+                INSN(FMV_X_D, .rd = S1, .rs1 = 11), LUI(31, 0x12345), access, ADDI(A0, 0, 1), ADDI(A1, 0, 2),
+                ADDI(T5, 0, 3), ADDI(S1, 0, 4), LUI(31, 0), INSN(FMV_D_X, .rd = 11, .rs1 = 0),
+                INSN(FMV_D_X, .rd = 28, .rs1 = 0), ECALL);
 }
 
 static void set_registers(struct guest *g, const struct probe *p)
@@ -310,8 +157,12 @@ static void probe_access(struct guest *interp, struct guest *jit, struct probe *
     }
 }
 
+struct faults {
+    unsigned all, quick; /* in translated code; units of that kind */
+};
+
 /* Addresses beyond the guest's are only checked where guest addresses are the host's. */
-static void check_faults(const char *options, bool based, unsigned *faults)
+static void check_faults(const char *options, bool based, bool plain, struct faults *faults)
 {
     const uint64_t hole = DATA + 2 * PAGE,
                    addresses[] = {DATA + 16,         DATA + PAGE - 1,  hole,           hole + 8,
@@ -321,7 +172,7 @@ static void check_faults(const char *options, bool based, unsigned *faults)
     struct guest interp, jit;
     start(&interp, "interp", "threshold:0", based);
     start_in(&jit, interp.memory, "jit", options, based);
-    struct probe p = {.seed = 88172645463325252};
+    struct probe p = {.plain = plain, .seed = 88172645463325252};
     for (unsigned op = 1; op < RV_OP_COUNT; op++) {
         if (!accesses_memory(op))
             continue;
@@ -333,7 +184,8 @@ static void check_faults(const char *options, bool based, unsigned *faults)
             probe_access(&interp, &jit, &p, options);
         }
     }
-    *faults += (unsigned)jit.hart.exits[ENGINE_EXIT_FAULT];
+    faults->all += (unsigned)jit.hart.exits[ENGINE_EXIT_FAULT];
+    faults->quick += (unsigned)code_engine_stats(jit.code).quick;
     stop_keeping_memory(&jit);
     stop(&interp);
 }
@@ -344,12 +196,25 @@ static void faults_are_exact(void **state)
     static const char *const modes[] = {"threshold:0", "threshold:0,few-registers",
                                         "threshold:0,baseline,random:3",
                                         "threshold:0,random:5,few-registers,no-returns"};
-    unsigned faults = 0;
+    struct faults faults = {0, 0};
     for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
-        check_faults(modes[i], false, &faults);
-        check_faults(modes[i], true, &faults);
+        check_faults(modes[i], false, false, &faults);
+        check_faults(modes[i], true, false, &faults);
     }
-    assert_in_range(faults, 1000, UINT32_MAX);
+    assert_in_range(faults.all, 1000, UINT32_MAX);
+}
+
+static void faults_in_quick_units_are_exact(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"threshold:0,quick:0", "threshold:0", "threshold:0,quick:1"};
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+        struct faults faults = {0, 0};
+        check_faults(modes[i], false, true, &faults);
+        check_faults(modes[i], true, true, &faults);
+        assert_in_range(faults.all, 1000, UINT32_MAX);
+        assert_in_range(faults.quick, i ? 1000 : 0, i ? UINT32_MAX : 0);
+    }
 }
 
 /* ---- Kicks ---- */
@@ -382,8 +247,14 @@ static void check_kick(struct guest *g, uint64_t low, uint64_t high)
     }
 }
 
-static const char *const kick_modes[] = {"threshold:0", "threshold:3", "threshold:0,no-returns",
-                                         "threshold:0,insns:1", "threshold:0,few-registers,random:9"};
+static const char *const kick_modes[] = {"threshold:0",
+                                         "threshold:3",
+                                         "threshold:0,no-returns",
+                                         "threshold:0,insns:1",
+                                         "threshold:0,quick:0,few-registers,random:9",
+                                         "threshold:0,quick:0",
+                                         "threshold:0,quick:1",
+                                         "threshold:0,quick:2,no-chain"};
 
 #define CHECK_KICKS(registers, ...)                            \
     for (unsigned i_ = 0; i_ < ARRAY_SIZE(kick_modes); i_++) { \
@@ -466,8 +337,15 @@ static void kicks_reach_computed_jumps(void **state)
 
 /* ---- The return stack ---- */
 
-static const char *const stack_modes[] = {"threshold:0", "threshold:5", "threshold:0,no-returns",
-                                          "threshold:0,insns:1", "threshold:0,cache:1"};
+static const char *const stack_modes[] = {"threshold:0",
+                                          "threshold:5",
+                                          "threshold:0,no-returns",
+                                          "threshold:0,insns:1",
+                                          "threshold:0,cache:1",
+                                          "threshold:0,quick:0",
+                                          "threshold:0,quick:0,no-returns",
+                                          "threshold:0,quick:2",
+                                          "threshold:0,quick:1,cache:1"};
 
 /* a1 = a0 + ... + 1, by recursion: deeper than the return stack is. */
 static void recursion_is_unlimited(void **state)
@@ -556,11 +434,14 @@ static void put_many_units(struct guest *g)
 static void child_of_a_full_cache_goes_on(void **state)
 {
     (void)state;
-    for (unsigned delay = 0; delay < 8; delay++) {
+    static const char *const modes[] = {"threshold:0,cache:1,insns:2,quick:0",
+                                        "threshold:0,cache:1,insns:2,quick:1"};
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned delay = i / 2;
         struct guest g;
-        start(&g, "jit", "threshold:0,cache:1,insns:2", false);
+        start(&g, "jit", modes[i % 2], false);
         put_many_units(&g);
-        for (unsigned i = 0; i < delay; i++)
+        for (unsigned n = 0; n < delay; n++)
             run_many_units(&g);
         code_fork_prepare(g.code);
         pid_t pid = fork();
@@ -598,11 +479,16 @@ static void options_are_read(void **state)
     (void)state;
     struct engine_options o = ENGINE_DEFAULTS;
     assert_true(engine_parse_options(&o, "random:7,threshold:0,insns:256,cache:0x20000"));
+    assert_int_equal(o.quick, 16384);
     assert_int_equal(o.modes.random, 7);
     assert_int_equal(o.threshold, 0);
     assert_int_equal(o.max_insns, ENGINE_MAX_INSNS);
     assert_int_equal(o.cache_bytes, 0x20000);
     assert_false(o.modes.few_registers || o.modes.no_returns || o.modes.no_chain || o.modes.baseline);
+    assert_true(engine_parse_options(&o, "quick:7"));
+    assert_int_equal(o.quick, 7);
+    assert_true(engine_parse_options(&o, "quick:0"));
+    assert_int_equal(o.quick, 0);
     assert_true(engine_parse_options(&o, "few-registers"));
     assert_true(engine_parse_options(&o, "no-returns,no-chain,baseline"));
     assert_true(o.modes.few_registers && o.modes.no_returns && o.modes.no_chain && o.modes.baseline);
@@ -619,6 +505,10 @@ static void options_are_read(void **state)
                                         "cache:-1",
                                         "cache:1073741825",
                                         "threshold:4294967296",
+                                        "quick",
+                                        "quick:",
+                                        "quick:-1",
+                                        "quick:2147483648",
                                         ",",
                                         "baseline,",
                                         ",baseline",
@@ -649,6 +539,7 @@ int main(void)
         cmocka_unit_test(options_are_read),
         cmocka_unit_test(dumps_are_read),
         cmocka_unit_test(faults_are_exact),
+        cmocka_unit_test(faults_in_quick_units_are_exact),
         cmocka_unit_test(kicks_reach_jumps),
         cmocka_unit_test(kicks_reach_calls),
         cmocka_unit_test(kicks_reach_calls_from_below),

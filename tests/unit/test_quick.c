@@ -1,0 +1,522 @@
+/* Quick units under the engine: that they do what the interpreter does, and how they are made anew when they were entered often,
+ * while harts have ways to them and their code changes. */
+#include "base/util.h"
+#include "cpu/riscv/lift.h"
+#include "cpu/riscv/translate.h"
+#include "engine_fixture.h"
+#include "host/copy.h"
+#include "isa/riscv/tables.h"
+
+#include "../diff/rows.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+static struct engine_stats stats(const struct guest *g)
+{
+    return code_engine_stats(g->code);
+}
+
+static void run_from(struct guest *g, uint64_t offset)
+{
+    g->hart.pc = g->start + CODE + offset;
+    assert_int_equal(run(g), EXIT_ECALL);
+}
+
+/* The translation at CODE + offset. */
+static const struct translation *translation_at(struct guest *g, uint64_t offset)
+{
+    const struct unit *u = code_unit(g->code, g->start + CODE + offset);
+    return u ? u->translation : NULL;
+}
+
+static void assert_kind(struct guest *g, uint64_t offset, enum translation_kind kind)
+{
+    const struct translation *t = translation_at(g, offset);
+    assert_non_null(t);
+    assert_int_equal(t->kind, kind);
+}
+
+/* ---- Made anew ---- */
+
+enum { LOOP = 8, LOOP_END = 24 };
+
+/* a0 = a1 + ... + 1. A quick unit ends with the jump to the loop, which is another. */
+static void put_loop(struct guest *g)
+{
+    PROGRAM(g, ADDI(A0, 0, 0), JAL(0, 4), /* LOOP: */ INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1),
+            ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(0, 4), /* LOOP_END: */ ECALL);
+}
+
+static void run_loop(struct guest *g, uint64_t rounds)
+{
+    g->hart.x[A1] = rounds;
+    run_from(g, 0);
+    assert_int_equal(g->hart.pc - g->start, CODE + LOOP_END);
+    assert_int_equal(g->hart.x[A0], rounds * (rounds + 1) / 2);
+    assert_int_equal(g->hart.x[A1], 0);
+}
+
+/* Exactly then. Of one entry, the second run would make the unit at the beginning anew, too, which then has the loop's first round. */
+static void after_so_many_entries(void **state)
+{
+    (void)state;
+    for (unsigned limit = 2; limit < 8; limit++) {
+        struct guest g;
+        char options[64];
+        snprintf(options, sizeof(options), "threshold:0,hot:0,quick:%u", limit);
+        start(&g, "jit", options, limit % 2);
+        put_loop(&g);
+        run_loop(&g, limit);
+        assert_kind(&g, LOOP, TRANSLATION_QUICK);
+        assert_int_equal(stats(&g).quick, 2);
+        unsigned units = (unsigned)stats(&g).units;
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 0);
+        run_loop(&g, 1);
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 1);
+        assert_kind(&g, LOOP, TRANSLATION_COUNTING);
+        assert_true(stats(&g).units > units);
+        stop(&g);
+    }
+}
+
+/* Links that led to the quick unit lead to the new one: no hart comes back for each round. */
+static void links_lead_to_the_new_one(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0,quick:5", false);
+    put_loop(&g);
+    run_loop(&g, 100000);
+    uint64_t exits = 0;
+    for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
+        exits += g.hart.exits[i];
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 1);
+    assert_in_range(exits, 4, 16);
+    assert_kind(&g, 0, TRANSLATION_QUICK); /* entered once */
+    assert_kind(&g, LOOP, TRANSLATION_COUNTING);
+    stop(&g);
+}
+
+static void not_at_all(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0,quick:0", false);
+    put_loop(&g);
+    run_loop(&g, 1000);
+    assert_int_equal(stats(&g).quick, 0);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 0);
+    assert_kind(&g, LOOP, TRANSLATION_COUNTING);
+    stop(&g);
+}
+
+/* Which gains by registers that have no pins otherwise. */
+static void then_as_a_loop(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:10,quick:5,threads:0", false);
+    PROGRAM(&g, ADDI(T5, 0, 0), JAL(0, 4), /* LOOP: */ INSN(ADD, .rd = T5, .rs1 = T5, .rs2 = T4),
+            ADDI(T4, T4, -1), BNE(T4, 0, -8), JAL(0, 4), /* LOOP_END: */ ECALL);
+    for (unsigned i = 0; i < 2; i++) {
+        g.hart.x[T4] = 1000;
+        run_from(&g, 0);
+        assert_int_equal(g.hart.x[T5], 1000 * 1001 / 2);
+        assert_int_equal(stats(&g).loops, 1);
+        assert_kind(&g, LOOP, TRANSLATION_LOOP);
+    }
+    stop(&g);
+}
+
+/* What no quick unit has is translated otherwise at once. */
+static void others_are_not_quick(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0", false);
+    PROGRAM(&g, ADDI(A0, 0, 7), INSN(DIV, .rd = A0, .rs1 = A0, .rs2 = A1), JAL(0, 4), ECALL);
+    g.hart.x[A1] = 2;
+    run_from(&g, 0);
+    assert_int_equal(g.hart.x[A0], 3);
+    assert_kind(&g, 0, TRANSLATION_COUNTING);
+    assert_int_equal(stats(&g).quick, 0);
+    assert_int_equal(stats(&g).failed, 0); /* it was no failure */
+    stop(&g);
+}
+
+/* Where there is none, or one that is not quick, nothing happens. */
+static void only_quick_ones(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0,quick:5", false);
+    put_loop(&g);
+    code_promote(g.code, g.start + CODE);
+    run_loop(&g, 100);
+    uint64_t units = stats(&g).units;
+    const struct translation *t = translation_at(&g, LOOP);
+    code_promote(g.code, g.start + CODE + LOOP);
+    code_promote(g.code, g.start + CODE + 4);
+    assert_ptr_equal(translation_at(&g, LOOP), t);
+    assert_int_equal(stats(&g).units, units);
+    code_promote(g.code, g.start + CODE);
+    assert_kind(&g, 0, TRANSLATION_COUNTING);
+    run_loop(&g, 100);
+    stop(&g);
+}
+
+/* ---- Code that changes ---- */
+
+enum { CALLER_ROUNDS = 12, FUNCTION = 0x100 };
+
+/* Calls the function at FUNCTION a1 times, by way of the jump cache; it adds what it has for an addend to a0. */
+static void put_caller(struct guest *g)
+{
+    uint64_t at = CODE + FUNCTION;
+    put(g, &at, (struct rv_insn)ADDI(A0, A0, 1));
+    put(g, &at, (struct rv_insn)JALR(0, RA, 0));
+    PROGRAM(g, JALR(RA, A5, 0), ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(0, 4), ECALL);
+}
+
+static void call(struct hart *hart, const struct guest *g, uint64_t times, uint64_t addend)
+{
+    hart->pc = g->start + CODE;
+    hart->x[A0] = 0;
+    hart->x[A1] = times;
+    hart->x[A5] = g->start + CODE + FUNCTION;
+    assert_int_equal(run_hart(hart), EXIT_ECALL);
+    assert_int_equal(hart->x[A0], times * addend);
+}
+
+static const struct jit_jump *jump_of(const struct guest *g, const struct hart *hart)
+{
+    uint64_t pc = g->start + CODE + FUNCTION;
+    return &hart->jit.jumps[pc / 2 % JIT_JUMP_COUNT];
+}
+
+static void write_addend(struct guest *g, int addend)
+{
+    uint64_t at = CODE + FUNCTION;
+    put(g, &at, (struct rv_insn)ADDI(A0, A0, addend));
+}
+
+static void tell(struct guest *g, bool fence)
+{
+    if (fence)
+        code_fence(g->code);
+    else
+        code_invalidate(g->code, g->start + CODE + FUNCTION, g->start + CODE + FUNCTION + 4);
+}
+
+/* Two harts: when the first has the function made anew, the jump cache of the second still has the quick unit. */
+static void check_change(bool fence)
+{
+    struct guest g;
+    struct hart *second = calloc(1, sizeof(*second));
+    start(&g, "jit", "threshold:0,hot:0,quick:8", false);
+    g.changeable = fence;
+    assert_int_equal(hart_init(second, g.code, 0, UINT64_C(1) << 47, NULL), 0);
+    put_caller(&g);
+    call(second, &g, 4, 1);
+    const void *quick = translation_at(&g, FUNCTION)->unit.entry;
+    assert_kind(&g, FUNCTION, TRANSLATION_QUICK);
+    assert_ptr_equal(jump_of(&g, second)->entry, quick);
+
+    call(&g.hart, &g, CALLER_ROUNDS, 1);
+    assert_kind(&g, FUNCTION, TRANSLATION_COUNTING);
+    assert_ptr_not_equal(translation_at(&g, FUNCTION)->unit.entry, quick);
+    assert_ptr_equal(jump_of(&g, &g.hart)->entry, translation_at(&g, FUNCTION)->unit.entry);
+    assert_ptr_equal(jump_of(&g, second)->entry, quick);
+    uint64_t lookups = second->exits[ENGINE_EXIT_LOOKUP];
+    call(second, &g, 2, 1);
+    assert_ptr_equal(jump_of(&g, second)->entry, quick); /* which is alive */
+    assert_int_equal(second->exits[ENGINE_EXIT_LOOKUP], lookups);
+
+    write_addend(&g, 5);
+    tell(&g, fence);
+    assert_null(translation_at(&g, FUNCTION));
+    call(second, &g, 3, 5);
+    call(&g.hart, &g, 3, 5);
+    write_addend(&g, 6); /* the one that was made since */
+    tell(&g, fence);
+    call(&g.hart, &g, CALLER_ROUNDS, 6);
+    call(second, &g, CALLER_ROUNDS, 6);
+    hart_release(second);
+    free(second);
+    stop(&g);
+}
+
+static void old_ones_die_with_their_code(void **state)
+{
+    (void)state;
+    check_change(false);
+    check_change(true);
+}
+
+/* A hart that finds itself in an old one counts its entries, too, and then goes on in the new one. */
+static void old_ones_lead_to_the_new_one(void **state)
+{
+    (void)state;
+    struct guest g;
+    struct hart *second = calloc(1, sizeof(*second));
+    start(&g, "jit", "threshold:0,hot:0,quick:8", false);
+    assert_int_equal(hart_init(second, g.code, 0, UINT64_C(1) << 47, NULL), 0);
+    put_caller(&g);
+    call(second, &g, 4, 1);
+    call(&g.hart, &g, CALLER_ROUNDS, 1);
+    const struct translation *t = translation_at(&g, FUNCTION);
+    uint64_t units = stats(&g).units;
+    call(second, &g, CALLER_ROUNDS, 1);
+    assert_ptr_equal(translation_at(&g, FUNCTION), t);
+    assert_ptr_equal(jump_of(&g, second)->entry, t->unit.entry);
+    assert_int_equal(stats(&g).units, units);
+    hart_release(second);
+    free(second);
+    stop(&g);
+}
+
+/* ---- Faults ---- */
+
+/* In the unit that was superseded: its own instructions are found, though another has its pc. */
+static void faults_in_old_ones_are_exact(void **state)
+{
+    (void)state;
+    struct guest g;
+    struct hart *second = calloc(1, sizeof(*second));
+    start(&g, "jit", "threshold:0,hot:0,quick:8", false);
+    assert_int_equal(hart_init(second, g.code, 0, UINT64_C(1) << 47, NULL), 0);
+    put_caller(&g);
+    uint64_t at = CODE + FUNCTION;
+    put(&g, &at, (struct rv_insn)ADDI(A0, A0, 1));
+    put(&g, &at, (struct rv_insn)LUI(T3, 0x12345000));
+    put(&g, &at, (struct rv_insn)ADDI(T3, T3, 0x678));
+    put(&g, &at, (struct rv_insn)LW(A2, S0, 4));
+    put(&g, &at, (struct rv_insn)ADDI(T3, T3, 1));
+    put(&g, &at, (struct rv_insn)JALR(0, RA, 0));
+    g.hart.x[S0] = second->x[S0] = g.start + DATA;
+    call(second, &g, 4, 1);
+    call(&g.hart, &g, CALLER_ROUNDS, 1);
+    assert_ptr_not_equal(jump_of(&g, second)->entry, translation_at(&g, FUNCTION)->unit.entry);
+    struct hart *const harts[] = {second, &g.hart};
+    for (unsigned i = 0; i < 2; i++) {
+        struct hart *h = harts[i];
+        h->pc = g.start + CODE;
+        h->x[A0] = h->x[T3] = 0;
+        h->x[A1] = 7;
+        h->x[A2] = 99;
+        h->x[S0] = g.start + DATA + 2 * PAGE;
+        h->x[A5] = g.start + CODE + FUNCTION;
+        assert_int_equal(run_hart(h), EXIT_FAULT);
+        assert_int_equal(h->pc - g.start, CODE + FUNCTION + 12);
+        assert_int_equal(h->exit.address - g.start, DATA + 2 * PAGE + 4);
+        assert_int_equal(h->exit.host_signal, SIGSEGV);
+        assert_int_equal(h->x[T3], 0x12345678);
+        assert_int_equal(h->x[A2], 99);
+        assert_int_equal(h->x[A0], 1);
+        assert_int_equal(h->x[RA] - g.start, CODE + 4);
+    }
+    hart_release(second);
+    free(second);
+    stop(&g);
+}
+
+/* ---- Programs made by chance ---- */
+
+enum { SEQUENCE = 40, TAIL = SEQUENCE * 4 };
+
+static bool is_base(unsigned number)
+{
+    return number == S0 || number == T4;
+}
+
+/* Into the data, and forward; jumps through registers are left out. */
+static void tame(struct rng *rng, struct rv_insn *insn, unsigned space)
+{
+    struct rv_insn tamed = *insn;
+    unsigned flags = rv_op_flags(insn->op);
+    if (row_writes_x(insn->row) && is_base(insn->rd))
+        tamed.rd = A2;
+    if (flags & (RV_LOAD | RV_STORE))
+        tamed.rs1 = rng_percent(rng, 50) ? S0 : T4;
+    if (flags & (RV_BRANCH | RV_JUMP))
+        tamed.imm = (int32_t)(4 + 4 * rng_below(rng, space));
+    if (insn->op == RV_JALR || !row_adjust(&tamed))
+        tamed = (struct rv_insn)ADDI(0, 0, 0);
+    *insn = tamed;
+}
+
+/* Every instruction takes four bytes, a short one with a nop. */
+static void put_wide(struct guest *g, unsigned index, const struct rv_insn *insn)
+{
+    const uint16_t c_nop = 1;
+    uint32_t word = rv_encode(insn);
+    if ((word & 3) != 3)
+        word = (word & 0xffff) | (uint32_t)c_nop << 16;
+    assert_int_equal(host_copy(g->memory + CODE + 4 * index, &word, sizeof(word)), 0);
+}
+
+static bool is_for_quick(unsigned row)
+{
+    static const char *const rows[] = {
+        "lui",   "auipc", "jal",   "beq",  "bne",  "blt",  "bge",  "bltu", "bgeu", "lb",
+        "lh",    "lw",    "ld",    "lbu",  "lhu",  "lwu",  "sb",   "sh",   "sw",   "sd",
+        "addi",  "slti",  "sltiu", "xori", "ori",  "andi", "slli", "srli", "srai", "addiw",
+        "slliw", "srliw", "sraiw", "add",  "sub",  "mul",  "and",  "or",   "xor",  "sll",
+        "srl",   "sra",   "slt",   "sltu", "addw", "subw", "mulw", "sllw", "srlw", "sraw"};
+    struct rv_insn insn;
+    struct rng rng = rng_make(1, row);
+    row_random(row, &rng, &insn);
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strcmp(rv_op_name(insn.op), rows[i]) == 0)
+            return true;
+    return false;
+}
+
+static unsigned find_rows(uint16_t *rows)
+{
+    unsigned count = 0;
+    for (unsigned row = 1; row < RV_ROW_COUNT; row++)
+        if (is_for_quick(row))
+            rows[count++] = (uint16_t)row;
+    return count;
+}
+
+static void make_program(struct guest *g, struct rng *rng, const uint16_t *rows, unsigned count)
+{
+    for (unsigned i = 0; i < SEQUENCE; i++) {
+        struct rv_insn insn;
+        row_random(rows[rng_below(rng, count)], rng, &insn);
+        tame(rng, &insn, SEQUENCE - i);
+        put_wide(g, i, &insn);
+    }
+    put_wide(g, SEQUENCE, &(struct rv_insn)JAL(0, 4));
+    put_wide(g, SEQUENCE + 1, &(struct rv_insn)ECALL);
+}
+
+/* The same for both. Some accesses end behind the data. */
+static void begin_program(struct guest *g, const uint64_t *x)
+{
+    memcpy(g->hart.x, x, 32 * sizeof(x[0]));
+    code_invalidate(g->code, g->start + CODE, g->start + CODE + TAIL + 8);
+    g->hart.pc = g->start + CODE;
+}
+
+static void fill_data(struct guest *g, uint64_t seed)
+{
+    struct rng rng = rng_make(seed, 1);
+    for (unsigned i = 0; i < 2 * PAGE; i += 8) {
+        uint64_t value = value_random(&rng, VALUE_INT);
+        host_copy(g->memory + DATA + i, &value, sizeof(value));
+    }
+}
+
+struct outcome {
+    uint64_t x[32], pc;
+    struct hart_exit exit;
+    uint8_t memory[2 * PAGE];
+};
+
+static void note(struct guest *g, const uint64_t *x, uint64_t seed, struct outcome *o)
+{
+    fill_data(g, seed);
+    begin_program(g, x);
+    run(g);
+    memcpy(o->x, g->hart.x, sizeof(o->x));
+    o->pc = g->hart.pc;
+    o->exit = g->hart.exit;
+    host_copy(o->memory, g->memory + DATA, sizeof(o->memory));
+}
+
+static void show_program(const struct guest *g)
+{
+    for (unsigned i = 0; i < SEQUENCE; i++) {
+        struct rv_insn insn;
+        uint32_t word;
+        char text[64];
+        host_copy(&word, g->memory + CODE + 4 * i, sizeof(word));
+        rv_decode(word, &insn);
+        rv_disasm(&insn, CODE + 4 * i, text, sizeof(text));
+        print_error("%6x  %s\n", CODE + 4 * i, text);
+    }
+}
+
+static void compare(const struct guest *g, const struct outcome *is, const struct outcome *right,
+                    uint64_t seed)
+{
+    bool same = is->pc == right->pc && is->exit.kind == right->exit.kind;
+    if (right->exit.kind == EXIT_FAULT)
+        same &= is->exit.address == right->exit.address;
+    for (unsigned i = 1; i < 32; i++)
+        if (is->x[i] != right->x[i]) {
+            print_error("x%u is %" PRIx64 ", not %" PRIx64 "\n", i, is->x[i], right->x[i]);
+            same = false;
+        }
+    if (same && !memcmp(is->memory, right->memory, sizeof(is->memory)))
+        return;
+    show_program(g);
+    fail_msg("seed %" PRIu64 ": exit %d at %" PRIx64 ", not %d at %" PRIx64, seed, is->exit.kind,
+             is->pc - g->start, right->exit.kind, right->pc - g->start);
+}
+
+static void check_programs(const char *options, bool based)
+{
+    static struct outcome right, is;
+    uint16_t rows[RV_ROW_COUNT];
+    unsigned count = find_rows(rows), faults = 0;
+    struct guest interp, jit;
+    start(&interp, "interp", "threshold:0", based);
+    start_in(&jit, interp.memory, "jit", options, based);
+    for (uint64_t seed = 1; seed <= 1500; seed++) {
+        struct rng rng = rng_make(seed, 0);
+        uint64_t x[32] = {0};
+        for (unsigned i = 1; i < 32; i++)
+            x[i] = value_random(&rng, VALUE_INT);
+        x[S0] = interp.start + DATA + PAGE;
+        x[T4] = interp.start + DATA + (rng_percent(&rng, 20) ? 2 * PAGE - rng_below(&rng, 2048) : PAGE);
+        make_program(&interp, &rng, rows, count);
+        note(&interp, x, seed, &right);
+        for (unsigned again = 0; again < 3; again++) {
+            note(&jit, x, seed, &is);
+            compare(&jit, &is, &right, seed);
+        }
+        faults += is.exit.kind == EXIT_FAULT;
+    }
+    assert_in_range(faults, 50, 1000);
+    assert_true(stats(&jit).quick > 3000);
+    stop_keeping_memory(&jit);
+    stop(&interp);
+}
+
+static void programs_do_what_the_interpreter_does(void **state)
+{
+    (void)state;
+    check_programs("threshold:0", false);
+    check_programs("threshold:0", true);
+    check_programs("threshold:0,insns:3,no-returns", false);
+    check_programs("threshold:0,no-chain", true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(after_so_many_entries),
+        cmocka_unit_test(links_lead_to_the_new_one),
+        cmocka_unit_test(not_at_all),
+        cmocka_unit_test(then_as_a_loop),
+        cmocka_unit_test(others_are_not_quick),
+        cmocka_unit_test(only_quick_ones),
+        cmocka_unit_test(old_ones_die_with_their_code),
+        cmocka_unit_test(old_ones_lead_to_the_new_one),
+        cmocka_unit_test(faults_in_old_ones_are_exact),
+        cmocka_unit_test(programs_do_what_the_interpreter_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
