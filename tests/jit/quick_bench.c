@@ -34,7 +34,7 @@ void start(struct quick_bench *q)
     start_with(q, (struct jit_modes){.random = 0});
 }
 
-void end(struct quick_bench *q)
+void finish(struct quick_bench *q)
 {
     q->b.room = q->room;
     bench_release(&q->b);

@@ -34,7 +34,7 @@ struct quick_bench {
 /* In each test: a new bench; its end. */
 void start_with(struct quick_bench *q, struct jit_modes modes);
 void start(struct quick_bench *q);
-void end(struct quick_bench *q);
+void finish(struct quick_bench *q);
 
 /* A new unit, which goes on at AFTER; its instructions, two bytes each; its host code. */
 void begin(struct quick_bench *q);

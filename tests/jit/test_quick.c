@@ -61,7 +61,7 @@ static void slots_are_computed_with(void **state)
                                                               .to = places[to],
                                                               .a = sources[a],
                                                               .b = sources[b]});
-    end(&q);
+    finish(&q);
 }
 
 static void check_numbers(struct quick_bench *q, struct jit_quick_ins ins)
@@ -92,7 +92,7 @@ static void numbers_are_computed_with(void **state)
                                                          .type = operations[i].type,
                                                          .to = places[to],
                                                          .a = sources[a]});
-    end(&q);
+    finish(&q);
 }
 
 static void check_constant(struct quick_bench *q, unsigned to, uint64_t number)
@@ -136,7 +136,7 @@ static void constants_are_set(void **state)
     for (unsigned to = 0; to < ARRAY_SIZE(places); to++)
         for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
             check_constant(&q, places[to], numbers[i]);
-    end(&q);
+    finish(&q);
 }
 
 /* ---- Memory ---- */
@@ -201,7 +201,7 @@ static void memory_is_loaded(void **state)
                                                         .b = NONE,
                                                         .number = offsets[k]},
                                  some_place(&q));
-    end(&q);
+    finish(&q);
 }
 
 static void memory_is_stored_to(void **state)
@@ -221,7 +221,7 @@ static void memory_is_stored_to(void **state)
                                                         .b = sources[b],
                                                         .number = offsets[k]},
                                  some_place(&q));
-    end(&q);
+    finish(&q);
 }
 
 /* What a displacement alone reaches. */
@@ -251,7 +251,7 @@ static void memory_is_reached_from_zero(void **state)
             check_access(&q, ins, low + 100);
         }
     }
-    end(&q);
+    finish(&q);
     munmap(low, BENCH_PAGE);
 }
 
@@ -335,7 +335,7 @@ static void faults_are_exact(void **state)
                                                     .b = sources[i % ARRAY_SIZE(sources)]});
     }
     assert_memory_equal(memory, q.b.window, sizeof(memory));
-    end(&q);
+    finish(&q);
 }
 
 /* Other code of the unit's, or around it, is no instruction's. */
@@ -355,7 +355,7 @@ static void faults_elsewhere_are_unknown(void **state)
         assert_false(jit_quick_recover(q.b.as, q.b.ir, &q.code, &q.b.thunks, q.b.room, q.first_site,
                                        &q.b.fault, q.b.cpu, &pc, &address));
     }
-    end(&q);
+    finish(&q);
 }
 
 /* ---- Sequences ---- */
@@ -553,7 +553,7 @@ static void check_sequences(struct jit_modes modes, unsigned count)
     }
     assert_true(reasons[JIT_LINK] > count / 8 && reasons[JIT_LOOKUP] > count / 16 &&
                 reasons[JIT_FAULT] > count / 64 && reasons[JIT_STOP + REASON] > count / 16);
-    end(&q);
+    finish(&q);
 }
 
 static void sequences_do_what_they_mean(void **state)
@@ -583,7 +583,7 @@ static void the_longest_unit_has_room(void **state)
     q.slots[WIDE_PINS] = q.slots[WIDE_PINS + 1];
     struct ending is = run(&q);
     check_ending(&q, &is, &(struct ending){JIT_LINK, AFTER, 0});
-    end(&q);
+    finish(&q);
 }
 
 /* The assembler has made a loop before, whose slots are elsewhere. */
@@ -601,6 +601,7 @@ static void loops_leave_no_trace(void **state)
     mixed[WIDE_PINS] = wide_slots[0];
     mixed[WIDE_PINS].pin = 0;
     const struct ir_machine machine = {mixed, WIDE_SLOTS, WIDE_PINS};
+    memset(q.b.ir, 0, sizeof(*q.b.ir));
     random_unit(q.b.ir, &machine, PC, &options);
     jit_assemble(q.b.as, q.b.ir, &q.b.thunks, q.b.room, 0, &loop);
     assert_non_null(loop.entry);
@@ -608,7 +609,7 @@ static void loops_leave_no_trace(void **state)
         check_computed(&q, (struct jit_quick_ins){
                                .op = IR_SUB, .type = IR_I64, .to = places[i], .a = 0, .b = WIDE_PINS});
     assert_null(q.made.stop.at);
-    end(&q);
+    finish(&q);
 }
 
 int main(void)

@@ -39,7 +39,7 @@ static void branches_leave(void **state)
             }
     for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
         assert_true(taken[i][0] > 100 && taken[i][1] > 100);
-    end(&q);
+    finish(&q);
 }
 
 /* The slots after a branch that leaves are those before it. */
@@ -77,7 +77,7 @@ static void branches_leave_in_order(void **state)
         check_ending(&q, &is, &right);
         check_slots(&q, want);
     }
-    end(&q);
+    finish(&q);
 }
 
 /* The unit may be entered once, and then is left where it begins, with nothing done. */
@@ -107,7 +107,7 @@ static void entries_are_counted(void **state)
     }
     for (unsigned i = 0; i < JIT_ENTRIES; i++) /* none but theirs */
         assert_int_equal(q.b.cpu->state.entries[i], 0);
-    end(&q);
+    finish(&q);
 }
 
 /* What an exit finds: a unit of one exit alone, which stays, as do those that are made later. */
@@ -147,7 +147,7 @@ static void goes_on_where_it_says(void **state)
         check_ending(&q, &is, &(struct ending){JIT_STOP + REASON, pcs[i], 0});
         check_slots(&q, q.slots);
     }
-    end(&q);
+    finish(&q);
 }
 
 enum { FAR_AWAY = 0x40010, MISSING = 0x50000 };
@@ -207,10 +207,10 @@ static void jumps_are_computed(void **state)
     static struct quick_bench q;
     start(&q);
     check_all_indirect(&q);
-    end(&q);
+    finish(&q);
     start_with(&q, (struct jit_modes){.no_returns = true});
     check_all_indirect(&q);
-    end(&q);
+    finish(&q);
 }
 
 static const struct ir_exit returning = {.kind = IR_EXIT_RETURN, .check = 0};
@@ -241,7 +241,7 @@ static void returns_without_a_call_look_it_up(void **state)
         q.slots[1] = MISSING - 2;
         is = run(&q);
         check_ending(&q, &is, &(struct ending){JIT_LOOKUP, MISSING, 0});
-        end(&q);
+        finish(&q);
     }
 }
 
@@ -297,7 +297,7 @@ static void calls_are_returned_from(void **state)
         start_with(&q, (struct jit_modes){.no_returns = i / 6});
         check_call(&q, IR_EXIT_CALL, returns[i % 3], i / 3 % 2 ? 4 : 0);
         check_call(&q, IR_EXIT_INDIRECT_CALL, returns[i % 3], i / 3 % 2 ? 4 : 0);
-        end(&q);
+        finish(&q);
     }
 }
 
