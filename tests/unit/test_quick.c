@@ -105,6 +105,56 @@ static void links_lead_to_the_new_one(void **state)
     stop(&g);
 }
 
+/* Nor for each call: the caller's link is that of another unit. */
+static void links_of_others_lead_to_the_new_one(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"threshold:0,hot:0,quick:5", "threshold:0,hot:0,quick:5,no-returns"};
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+        struct guest g;
+        start(&g, "jit", modes[i], false);
+        PROGRAM(&g, JAL(RA, 20), ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(0, 4), ECALL, ADDI(A0, A0, 3),
+                JALR(0, RA, 0));
+        g.hart.x[A0] = 0;
+        g.hart.x[A1] = 10000;
+        run_from(&g, 0);
+        assert_int_equal(g.hart.x[A0], 30000);
+        for (unsigned offset = 0; offset <= 20; offset += 20)
+            assert_kind(&g, offset, TRANSLATION_COUNTING);
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 3); /* caller, function, and where it returns to */
+        stop(&g);
+    }
+}
+
+/* Two units with one counter: when it has run out for one, it begins anew for the other. */
+static void counters_begin_anew(void **state)
+{
+    (void)state;
+    enum { LIMIT = 6, OTHER = 2 * JIT_ENTRIES };
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0,quick:6", false);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t at = CODE + i * OTHER;
+        put(&g, &at, (struct rv_insn)ADDI(A0, A0, 1));
+        put(&g, &at, (struct rv_insn)JAL(0, 4));
+        put(&g, &at, (struct rv_insn)ECALL);
+    }
+    assert_int_equal(jit_entry_counter(CODE), jit_entry_counter(CODE + OTHER));
+    for (unsigned i = 0; i < LIMIT + 1; i++)
+        run_from(&g, 0);
+    assert_kind(&g, 0, TRANSLATION_COUNTING);
+    for (unsigned i = 0; i < LIMIT; i++) {
+        run_from(&g, 0); /* which does not count any more */
+        run_from(&g, OTHER);
+        assert_kind(&g, OTHER, TRANSLATION_QUICK);
+    }
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 1);
+    run_from(&g, OTHER);
+    assert_kind(&g, OTHER, TRANSLATION_COUNTING);
+    assert_int_equal(g.hart.x[A0], 3 * LIMIT + 2);
+    stop(&g);
+}
+
 static void not_at_all(void **state)
 {
     (void)state;
@@ -261,6 +311,38 @@ static void old_ones_die_with_their_code(void **state)
     check_change(true);
 }
 
+/* Where only the old one has the code that changes, the new one stays. The branches end the interpreter's unit before it. */
+static void old_ones_die_alone(void **state)
+{
+    (void)state;
+    enum { CHANGED = 20 };
+    struct guest g;
+    uint64_t at = CODE + CHANGED;
+    start(&g, "jit", "threshold:0,hot:0,quick:3", false);
+    PROGRAM(&g, BNE(0, 0, 8), BNE(0, 0, 8), BNE(0, 0, 8), BNE(0, 0, 8), ADDI(A0, A0, 2),
+            /* CHANGED: */ ADDI(A0, A0, 4), JAL(0, 4), ECALL);
+    run_from(&g, 0);
+    for (unsigned i = 0; i < 4; i++)
+        run_from(&g, CHANGED);
+    assert_kind(&g, CHANGED, TRANSLATION_COUNTING);
+    assert_int_equal(translation_at(&g, 0)->insns, 7);
+    for (unsigned i = 0; i < 3; i++)
+        run_from(&g, 0);
+    assert_kind(&g, 0, TRANSLATION_COUNTING);
+    const struct translation *t = translation_at(&g, 0);
+    assert_int_equal(t->insns, 5);
+    put(&g, &at, (struct rv_insn)ADDI(A0, A0, 8));
+    uint64_t killed = stats(&g).killed;
+    code_invalidate(g.code, g.start + CODE + CHANGED, g.start + CODE + CHANGED + 4);
+    assert_int_equal(stats(&g).killed, killed + 3); /* the old one, and both that begin there */
+    assert_ptr_equal(translation_at(&g, 0), t);
+    assert_null(translation_at(&g, CHANGED));
+    g.hart.x[A0] = 0;
+    run_from(&g, 0);
+    assert_int_equal(g.hart.x[A0], 10);
+    stop(&g);
+}
+
 /* A hart that finds itself in an old one counts its entries, too, and then goes on in the new one. */
 static void old_ones_lead_to_the_new_one(void **state)
 {
@@ -325,6 +407,33 @@ static void faults_in_old_ones_are_exact(void **state)
     }
     hart_release(second);
     free(second);
+    stop(&g);
+}
+
+/* Where another unit was known, so that this one was cut: its own instructions again, and no others. */
+static void faults_in_cut_ones_are_exact(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0", true);
+    PROGRAM(&g, ADDI(A0, A0, 1), LW(A2, S0, 0), ADDI(T3, T3, 1), ADDI(T3, T3, 1), ADDI(T3, T3, 1), JAL(0, 4),
+            ECALL);
+    g.hart.x[S0] = DATA;
+    run_from(&g, 8);
+    run_from(&g, 0);
+    assert_int_equal(translation_at(&g, 0)->insns, 2);
+    assert_true(translation_at(&g, 0)->cut);
+    assert_kind(&g, 0, TRANSLATION_QUICK);
+    g.hart.x[S0] = DATA + 2 * PAGE;
+    g.hart.x[A0] = g.hart.x[T3] = 0;
+    g.hart.x[A2] = 99;
+    g.hart.pc = CODE;
+    assert_int_equal(run(&g), EXIT_FAULT);
+    assert_int_equal(g.hart.pc, CODE + 4);
+    assert_int_equal(g.hart.exit.address, DATA + 2 * PAGE);
+    assert_int_equal(g.hart.x[A0], 1);
+    assert_int_equal(g.hart.x[A2], 99);
+    assert_int_equal(g.hart.x[T3], 0);
     stop(&g);
 }
 
@@ -401,14 +510,6 @@ static void make_program(struct guest *g, struct rng *rng, const uint16_t *rows,
     put_wide(g, SEQUENCE + 1, &(struct rv_insn)ECALL);
 }
 
-/* The same for both. Some accesses end behind the data. */
-static void begin_program(struct guest *g, const uint64_t *x)
-{
-    memcpy(g->hart.x, x, 32 * sizeof(x[0]));
-    code_invalidate(g->code, g->start + CODE, g->start + CODE + TAIL + 8);
-    g->hart.pc = g->start + CODE;
-}
-
 static void fill_data(struct guest *g, uint64_t seed)
 {
     struct rng rng = rng_make(seed, 1);
@@ -418,16 +519,22 @@ static void fill_data(struct guest *g, uint64_t seed)
     }
 }
 
+static void forget_program(struct guest *g)
+{
+    code_invalidate(g->code, g->start + CODE, g->start + CODE + TAIL + 8);
+}
+
 struct outcome {
     uint64_t x[32], pc;
     struct hart_exit exit;
     uint8_t memory[2 * PAGE];
 };
 
-static void note(struct guest *g, const uint64_t *x, uint64_t seed, struct outcome *o)
+static void note(struct guest *g, const uint64_t *x, uint64_t seed, unsigned from, struct outcome *o)
 {
     fill_data(g, seed);
-    begin_program(g, x);
+    memcpy(g->hart.x, x, sizeof(o->x));
+    g->hart.pc = g->start + CODE + 4 * from;
     run(g);
     memcpy(o->x, g->hart.x, sizeof(o->x));
     o->pc = g->hart.pc;
@@ -469,6 +576,7 @@ static void compare(const struct guest *g, const struct outcome *is, const struc
 static void check_programs(const char *options, bool based)
 {
     static struct outcome right, is;
+    static const unsigned starts[] = {SEQUENCE / 2, 0, SEQUENCE / 4, 0, SEQUENCE / 2}; /* some cut others */
     uint16_t rows[RV_ROW_COUNT];
     unsigned count = find_rows(rows), faults = 0;
     struct guest interp, jit;
@@ -480,16 +588,19 @@ static void check_programs(const char *options, bool based)
         for (unsigned i = 1; i < 32; i++)
             x[i] = value_random(&rng, VALUE_INT);
         x[S0] = interp.start + DATA + PAGE;
+        /* Some accesses are behind the data, or end there. */
         x[T4] = interp.start + DATA + (rng_percent(&rng, 20) ? 2 * PAGE - rng_below(&rng, 2048) : PAGE);
         make_program(&interp, &rng, rows, count);
-        note(&interp, x, seed, &right);
-        for (unsigned again = 0; again < 3; again++) {
-            note(&jit, x, seed, &is);
+        forget_program(&interp);
+        forget_program(&jit);
+        for (unsigned i = 0; i < ARRAY_SIZE(starts); i++) {
+            note(&interp, x, seed, starts[i], &right);
+            note(&jit, x, seed, starts[i], &is);
             compare(&jit, &is, &right, seed);
+            faults += is.exit.kind == EXIT_FAULT;
         }
-        faults += is.exit.kind == EXIT_FAULT;
     }
-    assert_in_range(faults, 50, 1000);
+    assert_in_range(faults, 250, 5000);
     assert_true(stats(&jit).quick > 3000);
     stop_keeping_memory(&jit);
     stop(&interp);
@@ -502,6 +613,7 @@ static void programs_do_what_the_interpreter_does(void **state)
     check_programs("threshold:0", true);
     check_programs("threshold:0,insns:3,no-returns", false);
     check_programs("threshold:0,no-chain", true);
+    check_programs("threshold:0,quick:2", false);
 }
 
 int main(void)
@@ -509,13 +621,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_so_many_entries),
         cmocka_unit_test(links_lead_to_the_new_one),
+        cmocka_unit_test(links_of_others_lead_to_the_new_one),
+        cmocka_unit_test(counters_begin_anew),
         cmocka_unit_test(not_at_all),
         cmocka_unit_test(then_as_a_loop),
         cmocka_unit_test(others_are_not_quick),
         cmocka_unit_test(only_quick_ones),
         cmocka_unit_test(old_ones_die_with_their_code),
+        cmocka_unit_test(old_ones_die_alone),
         cmocka_unit_test(old_ones_lead_to_the_new_one),
         cmocka_unit_test(faults_in_old_ones_are_exact),
+        cmocka_unit_test(faults_in_cut_ones_are_exact),
         cmocka_unit_test(programs_do_what_the_interpreter_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
