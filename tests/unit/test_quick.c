@@ -1,5 +1,6 @@
 /* Quick units under the engine: that they do what the interpreter does, and how they are made anew when they were entered often,
  * while harts have ways to them and their code changes. */
+#include "base/buf.h"
 #include "base/util.h"
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/translate.h"
@@ -365,6 +366,61 @@ static void old_ones_lead_to_the_new_one(void **state)
     stop(&g);
 }
 
+/* What nobody was told of is found when the unit is made anew, even if nothing can be made of it. */
+static void changes_that_were_not_told(void **state)
+{
+    (void)state;
+    static const struct rv_insn others[] = {ADDI(A0, A0, 5), EBREAK, CSRRS(A0, RV_CSR_INSTRET, 0)};
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        struct guest g;
+        uint64_t at = CODE;
+        start(&g, "jit", "threshold:0,hot:0,quick:3", false);
+        g.changeable = true;
+        PROGRAM(&g, ADDI(A0, A0, 1), JAL(0, 4), ECALL);
+        for (unsigned k = 0; k < 3; k++)
+            run_from(&g, 0);
+        put(&g, &at, others[i]);
+        g.hart.pc = g.start + CODE;
+        g.hart.x[A0] = 0;
+        assert_int_equal(run(&g), others[i].op == RV_EBREAK ? EXIT_EBREAK : EXIT_ECALL);
+        assert_int_equal(g.hart.pc - g.start, CODE + (others[i].op == RV_EBREAK ? 0 : 8));
+        if (others[i].op == RV_ADDI)
+            assert_int_equal(g.hart.x[A0], 5);
+        code_fence(g.code);
+        at = CODE;
+        put(&g, &at, (struct rv_insn)ADDI(A0, A0, 7));
+        code_fence(g.code);
+        g.hart.x[A0] = 0;
+        run_from(&g, 0);
+        assert_int_equal(g.hart.x[A0], 7);
+        stop(&g);
+    }
+}
+
+/* ---- In words ---- */
+
+static void quick_units_are_printed(void **state)
+{
+    (void)state;
+    struct guest g;
+    struct buf quick = {0}, later = {0};
+    start(&g, "jit", "threshold:0,hot:0,quick:3", true);
+    put_loop(&g);
+    run_loop(&g, 1);
+    code_print(g.code, CODE + LOOP, DUMP_GUEST | DUMP_IR | DUMP_HOST, &quick);
+    run_loop(&g, 100);
+    code_print(g.code, CODE + LOOP, DUMP_GUEST | DUMP_IR | DUMP_HOST, &later);
+    buf_printf(&quick, "%c", 0);
+    buf_printf(&later, "%c", 0);
+    assert_non_null(strstr(quick.data, "guest: 4 instructions, quick\n"));
+    assert_non_null(strstr(quick.data, "host: entry"));
+    assert_null(strstr(later.data, "quick"));
+    assert_true(later.length > quick.length); /* there is IR */
+    buf_release(&quick);
+    buf_release(&later);
+    stop(&g);
+}
+
 /* ---- Faults ---- */
 
 /* In the unit that was superseded: its own instructions are found, though another has its pc. */
@@ -629,6 +685,8 @@ int main(void)
         cmocka_unit_test(only_quick_ones),
         cmocka_unit_test(old_ones_die_with_their_code),
         cmocka_unit_test(old_ones_die_alone),
+        cmocka_unit_test(changes_that_were_not_told),
+        cmocka_unit_test(quick_units_are_printed),
         cmocka_unit_test(old_ones_lead_to_the_new_one),
         cmocka_unit_test(faults_in_old_ones_are_exact),
         cmocka_unit_test(faults_in_cut_ones_are_exact),
