@@ -1,5 +1,5 @@
-/* Where tests execute host code: a CPU's state, thunks, room for a unit, a window of guest memory with nothing behind it, and
- * the handlers that an engine has. One bench at a time runs. */
+/* Where tests execute host code: a CPU's state, thunks, room for a unit, a window of guest memory with nothing behind it,
+ * and the handlers that an engine has. One bench at a time runs. */
 #ifndef TESTS_JIT_BENCH_H
 #define TESTS_JIT_BENCH_H
 
@@ -22,8 +22,8 @@ struct cpu {
     struct jit_state state;
 };
 
-/* A machine with as many pinned slots as there are pins, integer ones first, and some others, the last of which is an integer's.
- * bench_make_slots() comes first. */
+/* A machine with as many pinned slots as there are pins, integer ones first, and some others, the last of which is an
+ * integer's. bench_make_slots() comes first. */
 enum { WIDE_INTEGER = 10, WIDE_FP = 13, WIDE_PINS = WIDE_INTEGER + WIDE_FP, WIDE_SLOTS = WIDE_PINS + 13 };
 extern struct ir_slot wide_slots[WIDE_SLOTS];
 extern const struct ir_machine wide_machine;
@@ -53,7 +53,8 @@ void bench_release(struct bench *b);
 /* In each test: cmocka has its own handler around it. */
 void bench_catch_faults(void);
 
-/* Runs the unit, with the slots in b->cpu; enum jit_reason. After JIT_FAULT, b->fault says what jit_recover() must know. */
+/* Runs the unit, with the slots in b->cpu; enum jit_reason. After JIT_FAULT, b->fault says what jit_recover() must
+ * know. */
 unsigned bench_run(struct bench *b, const struct jit_result *unit);
 
 /* Paged memory: what the table knows. */

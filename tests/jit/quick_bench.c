@@ -19,12 +19,27 @@ const uint8_t sources[SOURCES] = {0,   1, 2, 3, 4, 5, 6, 7, 8, 9, WIDE_PINS, WID
 static const uint64_t edges[] = {0,          1,          UINT64_MAX, INT32_MAX,          (uint64_t)INT32_MIN,
                                  0x80000000, UINT32_MAX, INT64_MAX,  (uint64_t)INT64_MIN};
 
+/* A word of the state that no slot is. */
+enum { CANARY = IR_MAX_SLOTS - 1 };
+static const uint64_t canary = 0x5a5aa5a5c3c33c3c;
+
+/* What takes NONE and ZERO for numbers of slots finds the canary. */
+static const struct ir_machine *machine_with_canary(void)
+{
+    static struct ir_slot slots[UINT8_MAX + 1];
+    static struct ir_machine machine;
+    for (unsigned i = 0; i < ARRAY_SIZE(slots); i++)
+        slots[i] = i < WIDE_SLOTS ? wide_slots[i] : (struct ir_slot){"none", 8 * CANARY, IR_I64, 0};
+    machine = (struct ir_machine){slots, WIDE_SLOTS, WIDE_PINS};
+    return &machine;
+}
+
 void start_with(struct quick_bench *q, struct jit_modes modes)
 {
     memset(q, 0, sizeof(*q));
     q->seed = 88172645463325252;
     bench_catch_faults();
-    bench_init(&q->b, &wide_machine, modes, false);
+    bench_init(&q->b, machine_with_canary(), modes, false);
     q->room = q->b.room;
     memset(q->b.ir, 0xff, sizeof(*q->b.ir)); /* nothing of it counts */
 }
@@ -92,10 +107,12 @@ struct ending run(struct quick_bench *q)
     struct jit_state *state = &b->cpu->state;
     int32_t *counter = &state->entries[jit_entry_counter(q->code.pc)];
     memcpy(b->cpu->slots, q->slots, sizeof(q->slots));
+    b->cpu->slots[CANARY] = canary;
     state->return_sp = state->return_base;
     *counter = 1;
     struct ending e = {bench_run(b, &q->made), state->value, 0};
     assert_int_equal(*counter, 0);
+    assert_true(b->cpu->slots[CANARY] == canary);
     if (e.reason == JIT_LINK) {
         assert_in_range(e.pc, q->first_site, q->first_site + q->made.site_count - 1);
         e.pc = q->sites[e.pc - q->first_site].pc;

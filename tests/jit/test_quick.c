@@ -1,4 +1,5 @@
-/* Quick units against their meaning in C: each operation with its slots in every place, faults, and sequences made by chance. */
+/* Quick units against their meaning in C: each operation with its slots in every place, faults, and sequences made by
+ * chance. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -32,7 +32,8 @@ static unsigned choose(uint64_t *seed, const uint8_t *from, unsigned count)
     return from[next_random(seed) % count];
 }
 
-/* An access between instructions whose results die on the way that does not fault. `plain`: all others are for quick units, too. */
+/* An access between instructions whose results die on the way that does not fault. `plain`: all others are for quick
+ * units, too. */
 struct probe {
     bool plain;
     struct rv_insn access;

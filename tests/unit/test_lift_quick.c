@@ -1,5 +1,5 @@
-/* Lifting of quick units: what is taken and refused, what becomes of pairs, where units end, and that the same comes of their bytes
- * again. What the instructions do is for test_quick.c. */
+/* Lifting of quick units: what is taken and refused, what becomes of pairs, where units end, and that the same comes of
+ * their bytes again. What the instructions do is for test_quick.c. */
 #include "base/util.h"
 #include "cpu/riscv/lift_row.h"
 #include "insns.h"

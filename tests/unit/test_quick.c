@@ -1,5 +1,5 @@
-/* Quick units under the engine: that they do what the interpreter does, and how they are made anew when they were entered often,
- * while harts have ways to them and their code changes. */
+/* Quick units under the engine: that they do what the interpreter does, and how they are made anew when they were entered
+ * often, while harts have ways to them and their code changes. */
 #include "base/buf.h"
 #include "base/util.h"
 #include "cpu/riscv/lift.h"
@@ -65,7 +65,8 @@ static void run_loop(struct guest *g, uint64_t rounds)
     assert_int_equal(g->hart.x[A1], 0);
 }
 
-/* Exactly then. Of one entry, the second run would make the unit at the beginning anew, too, which then has the loop's first round. */
+/* Exactly then. With a limit of one, the second run would make the unit at the beginning anew, too, which then has the
+ * loop's first round. */
 static void after_so_many_entries(void **state)
 {
     (void)state;
@@ -312,7 +313,8 @@ static void old_ones_die_with_their_code(void **state)
     check_change(true);
 }
 
-/* Where only the old one has the code that changes, the new one stays. The branches end the interpreter's unit before it. */
+/* Where only the old one has the code that changes, the new one stays. The branches end the interpreter's unit before
+ * it. */
 static void old_ones_die_alone(void **state)
 {
     (void)state;
