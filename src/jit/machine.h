@@ -99,7 +99,8 @@ struct jit_state {
     uint64_t spills[JIT_SPILLS];
     uint64_t saved[32]; /* registers during a call; for a jit_helper all of them, integer ones first */
     struct jit_jump jumps[JIT_JUMP_COUNT];
-    int32_t entries[JIT_ENTRIES]; /* the same of the entries of quick units, by their pc: jit_entry_counter() */
+    int32_t
+        entries[JIT_ENTRIES]; /* the same of the entries of quick units, by their pc: jit_entry_counter() */
     struct jit_access access;
     /* Paged code: JIT_FAR_COUNT of them, at (address >> 1) % that, of the current context; and as many without an address. */
     struct jit_far *far, *nowhere;

@@ -55,7 +55,8 @@ static void save_pins(const struct jit_assembler *as, const struct jit_fault *fa
     }
 }
 
-static uint64_t address_of(const struct jit_assembler *as, const struct jit_quick_ins *ins, const void *state_register)
+static uint64_t address_of(const struct jit_assembler *as, const struct jit_quick_ins *ins,
+                           const void *state_register)
 {
     uint64_t base = 0;
     if (ins->a != JIT_QUICK_ZERO)
@@ -77,6 +78,7 @@ bool jit_quick_recover(struct jit_assembler *as, struct ir *ir, const struct jit
         return false;
     save_pins(as, fault, state_register);
     *pc = code->pc + (uint64_t)(int64_t)ins->place;
-    *address = fault->address ? fault->address - as->machine->memory_base : address_of(as, ins, state_register);
+    *address =
+        fault->address ? fault->address - as->machine->memory_base : address_of(as, ins, state_register);
     return true;
 }

@@ -21,10 +21,10 @@ enum {
 
 enum jit_quick_kind {
     JIT_QUICK_CONSTANT, /* to = number */
-    JIT_QUICK_COMPUTE,  /* to = a `op` b, or but for MUL a `op` number where b is none; the number has 32 bits */
-    JIT_QUICK_LOAD,     /* to, if any, = memory at a + number */
-    JIT_QUICK_STORE,    /* memory at a + number = b */
-    JIT_QUICK_BRANCH,   /* a `op` b: leaves for pc `number` */
+    JIT_QUICK_COMPUTE, /* to = a `op` b, or but for MUL a `op` number where b is none; the number has 32 bits */
+    JIT_QUICK_LOAD,    /* to, if any, = memory at a + number */
+    JIT_QUICK_STORE,   /* memory at a + number = b */
+    JIT_QUICK_BRANCH, /* a `op` b: leaves for pc `number` */
 };
 
 /* `op` is one of ADD, SUB, MUL, AND, OR, XOR, SHL, SHR, SAR, LT, LTU to compute; of loads and stores, of integers; of the

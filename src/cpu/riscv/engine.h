@@ -34,9 +34,10 @@ struct engine_options {
 };
 
 /* Both thresholds are measured (docs/performance.md). */
-#define ENGINE_DEFAULTS                                                                                    \
-    {                                                                                                      \
-        .kind = ENGINE_JIT, .threshold = 4, .quick = 32768, .max_insns = 64, .hot = 16384, .threads = ENGINE_THREADS_SPARE \
+#define ENGINE_DEFAULTS                                                                    \
+    {                                                                                      \
+        .kind = ENGINE_JIT, .threshold = 4, .quick = 32768, .max_insns = 64, .hot = 16384, \
+        .threads = ENGINE_THREADS_SPARE                                                    \
     }
 
 enum { ENGINE_MAX_INSNS = 256, ENGINE_MAX_CACHE = 1 << 30 };

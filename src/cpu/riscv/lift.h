@@ -81,8 +81,8 @@ bool lift_unit(struct ir *ir, const struct lift_source *source, const struct lif
                struct lift_result *result);
 
 /* The same as a quick unit. False, too, when it has instructions that no quick unit can have. */
-bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, const struct lift_limits *limits,
-                uint64_t pc, struct lift_result *result);
+bool lift_quick(struct jit_quick_code *code, const struct lift_source *source,
+                const struct lift_limits *limits, uint64_t pc, struct lift_result *result);
 
 /* A loop as a unit of its own: one way round from its head back to it. What the way uses most has pins, whatever they hold
  * between units, and what is known of floating-point registers at the head need not be looked at in each round. */

@@ -20,28 +20,28 @@ enum form {
 };
 
 /* X(row, form, operation, type): as struct jit_quick_ins has them. */
-#define QUICK_ROWS(X)          \
-    X(LUI, UPPER, NOP, I64)    \
-    X(AUIPC, UPPER, NOP, I64)  \
-    X(JAL, JAL, NOP, I64)      \
-    X(JALR, JALR, NOP, I64)    \
-    X(BEQ, BRANCH, EQ, I64)    \
-    X(BNE, BRANCH, NE, I64)    \
-    X(BLT, BRANCH, LT, I64)    \
-    X(BGE, BRANCH, GE, I64)    \
-    X(BLTU, BRANCH, LTU, I64)  \
-    X(BGEU, BRANCH, GEU, I64)  \
-    X(LB, LOAD, LDS8, I64)     \
-    X(LH, LOAD, LDS16, I64)    \
-    X(LW, LOAD, LDS32, I64)    \
-    X(LD, LOAD, LD64, I64)     \
-    X(LBU, LOAD, LDU8, I64)    \
-    X(LHU, LOAD, LDU16, I64)   \
-    X(LWU, LOAD, LDU32, I64)   \
-    X(SB, STORE, ST8, I64)     \
-    X(SH, STORE, ST16, I64)    \
-    X(SW, STORE, ST32, I64)    \
-    X(SD, STORE, ST64, I64)    \
+#define QUICK_ROWS(X)             \
+    X(LUI, UPPER, NOP, I64)       \
+    X(AUIPC, UPPER, NOP, I64)     \
+    X(JAL, JAL, NOP, I64)         \
+    X(JALR, JALR, NOP, I64)       \
+    X(BEQ, BRANCH, EQ, I64)       \
+    X(BNE, BRANCH, NE, I64)       \
+    X(BLT, BRANCH, LT, I64)       \
+    X(BGE, BRANCH, GE, I64)       \
+    X(BLTU, BRANCH, LTU, I64)     \
+    X(BGEU, BRANCH, GEU, I64)     \
+    X(LB, LOAD, LDS8, I64)        \
+    X(LH, LOAD, LDS16, I64)       \
+    X(LW, LOAD, LDS32, I64)       \
+    X(LD, LOAD, LD64, I64)        \
+    X(LBU, LOAD, LDU8, I64)       \
+    X(LHU, LOAD, LDU16, I64)      \
+    X(LWU, LOAD, LDU32, I64)      \
+    X(SB, STORE, ST8, I64)        \
+    X(SH, STORE, ST16, I64)       \
+    X(SW, STORE, ST32, I64)       \
+    X(SD, STORE, ST64, I64)       \
     X(ADDI, IMMEDIATE, ADD, I64)  \
     X(SLTI, IMMEDIATE, LT, I64)   \
     X(SLTIU, IMMEDIATE, LTU, I64) \
@@ -55,23 +55,23 @@ enum form {
     X(SLLIW, IMMEDIATE, SHL, I32) \
     X(SRLIW, IMMEDIATE, SHR, I32) \
     X(SRAIW, IMMEDIATE, SAR, I32) \
-    X(ADD, BINARY, ADD, I64)   \
-    X(SUB, BINARY, SUB, I64)   \
-    X(MUL, BINARY, MUL, I64)   \
-    X(AND, BINARY, AND, I64)   \
-    X(OR, BINARY, OR, I64)     \
-    X(XOR, BINARY, XOR, I64)   \
-    X(SLL, BINARY, SHL, I64)   \
-    X(SRL, BINARY, SHR, I64)   \
-    X(SRA, BINARY, SAR, I64)   \
-    X(SLT, BINARY, LT, I64)    \
-    X(SLTU, BINARY, LTU, I64)  \
-    X(ADDW, BINARY, ADD, I32)  \
-    X(SUBW, BINARY, SUB, I32)  \
-    X(MULW, BINARY, MUL, I32)  \
-    X(SLLW, BINARY, SHL, I32)  \
-    X(SRLW, BINARY, SHR, I32)  \
-    X(SRAW, BINARY, SAR, I32)  \
+    X(ADD, BINARY, ADD, I64)      \
+    X(SUB, BINARY, SUB, I64)      \
+    X(MUL, BINARY, MUL, I64)      \
+    X(AND, BINARY, AND, I64)      \
+    X(OR, BINARY, OR, I64)        \
+    X(XOR, BINARY, XOR, I64)      \
+    X(SLL, BINARY, SHL, I64)      \
+    X(SRL, BINARY, SHR, I64)      \
+    X(SRA, BINARY, SAR, I64)      \
+    X(SLT, BINARY, LT, I64)       \
+    X(SLTU, BINARY, LTU, I64)     \
+    X(ADDW, BINARY, ADD, I32)     \
+    X(SUBW, BINARY, SUB, I32)     \
+    X(MULW, BINARY, MUL, I32)     \
+    X(SLLW, BINARY, SHL, I32)     \
+    X(SRLW, BINARY, SHR, I32)     \
+    X(SRAW, BINARY, SAR, I32)     \
     X(FENCE_TSO, NOTHING, NOP, I64)
 
 static const struct {
@@ -206,10 +206,9 @@ static void jump(struct quick *q, unsigned rd, uint64_t target)
         return;
     add_constant(q, rd, q->l.next);
     if (rd == LIFT_RA)
-        leave(q, (struct ir_exit){.kind = IR_EXIT_CALL,
-                                  .pc = target,
-                                  .return_pc = q->l.next,
-                                  .check = lift_x_slot[LIFT_RA]});
+        leave(q,
+              (struct ir_exit){
+                  .kind = IR_EXIT_CALL, .pc = target, .return_pc = q->l.next, .check = lift_x_slot[LIFT_RA]});
     else
         leave(q, (struct ir_exit){.kind = IR_EXIT_GO, .pc = target});
 }
@@ -267,8 +266,8 @@ static bool lift_insn(struct quick *q)
     return true;
 }
 
-bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, const struct lift_limits *limits,
-                uint64_t pc, struct lift_result *result)
+bool lift_quick(struct jit_quick_code *code, const struct lift_source *source,
+                const struct lift_limits *limits, uint64_t pc, struct lift_result *result)
 {
     uint8_t window[LIFT_AHEAD_ROOM];
     struct quick q = {.l = {.source = source,
@@ -285,8 +284,8 @@ bool lift_quick(struct jit_quick_code *code, const struct lift_source *source, c
     result->insns = result->piece_count = result->byte_count = 0;
     lift_begin_piece(&q.l, pc);
     while (!q.l.ended) {
-        result->cut = result->insns == MIN(limits->max_insns, JIT_QUICK_MAX - 1u) ||
-                      q.l.pc >= q.l.bound || lift_is_known(&q.l);
+        result->cut = result->insns == MIN(limits->max_insns, JIT_QUICK_MAX - 1u) || q.l.pc >= q.l.bound ||
+                      lift_is_known(&q.l);
         if (result->cut)
             leave(&q, (struct ir_exit){.kind = IR_EXIT_GO, .pc = q.l.pc});
         else if (!lift_insn(&q))

@@ -613,8 +613,8 @@ bool translator_recover(struct translator *tr, struct hart *hart, uint64_t *addr
     if (!unit || !lift_again(tr, t))
         return false;
     return t->kind == TRANSLATION_QUICK
-               ? jit_quick_recover(tr->assembler, &tr->ir, &tr->quick, &tr->thunks, unit->room, unit->first_site,
-                                   &hart->fault, state_register, &hart->pc, address)
+               ? jit_quick_recover(tr->assembler, &tr->ir, &tr->quick, &tr->thunks, unit->room,
+                                   unit->first_site, &hart->fault, state_register, &hart->pc, address)
                : jit_recover(tr->assembler, &tr->ir, &tr->thunks, unit->room, unit->first_site, &hart->fault,
                              state_register, &hart->pc, address);
 }

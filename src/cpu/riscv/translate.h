@@ -24,11 +24,11 @@ struct translation_part {
 };
 
 enum translation_kind {
-    TRANSLATION_QUICK, /* as first made of flat code: entries are counted, after some it is made anew */
+    TRANSLATION_QUICK,    /* as first made of flat code: entries are counted, after some it is made anew */
     TRANSLATION_COUNTING, /* ways back, or of paged code that is not direct entries, are counted */
-    TRANSLATION_PLAIN, /* where they led often, but there was nothing to gain from */
-    TRANSLATION_LOOP,  /* where there was a loop; paged code's are direct */
-    TRANSLATION_APART, /* beside one of the others: without spans, for where one was refused */
+    TRANSLATION_PLAIN,    /* where they led often, but there was nothing to gain from */
+    TRANSLATION_LOOP,     /* where there was a loop; paged code's are direct */
+    TRANSLATION_APART,    /* beside one of the others: without spans, for where one was refused */
 };
 
 struct translation_form {

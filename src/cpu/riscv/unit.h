@@ -150,7 +150,7 @@ const void *code_apart(struct code *code, uint64_t link, uint64_t pc);
 
 /* What the translation at `pc` is, and a loop's path. */
 enum code_heat {
-    CODE_IS_NONE, /* there is none now */
+    CODE_IS_NONE,  /* there is none now */
     CODE_IS_QUICK, /* code_promote() comes first */
     CODE_IS_COUNTED,
     CODE_IS_ASKED, /* a loop will be in its place some time later */

@@ -101,8 +101,7 @@ static unsigned shift_of(unsigned op)
 static bool emit_lea(struct jit_assembler *as, const struct jit_quick_ins *ins, unsigned to)
 {
     unsigned a = pin_of(as, ins->a), b = pin_of(as, ins->b);
-    if (ins->op != IR_ADD || a == JIT_NO_REG || a == to ||
-        (has_number(ins) ? !ins->number : b == JIT_NO_REG))
+    if (ins->op != IR_ADD || a == JIT_NO_REG || a == to || (has_number(ins) ? !ins->number : b == JIT_NO_REG))
         return false;
     struct x86_mem m = {.base = (int8_t)a, .index = -1};
     if (has_number(ins))
@@ -186,8 +185,8 @@ static void emit_less(struct jit_assembler *as, const struct jit_quick_ins *ins)
     unsigned condition = ins->op == IR_LT ? X86_L : X86_C;
     unsigned to = maker_of(as, ins->to, true);
     finish(as, ins->to, to);
-    x86_rr(as, X86(0, 1, 0xb6), to, RAX);               /* movzx to, al */
-    x86_rr(as, X86(0, 1, 0x90u | condition), 0, RAX);   /* setcc al */
+    x86_rr(as, X86(0, 1, 0xb6), to, RAX);             /* movzx to, al */
+    x86_rr(as, X86(0, 1, 0x90u | condition), 0, RAX); /* setcc al */
     emit_compare(as, ins, ins->b == JIT_QUICK_ZERO);
 }
 
@@ -227,9 +226,9 @@ static void emit_store(struct jit_assembler *as, const struct jit_quick_ins *ins
 static enum x86_condition condition_of(unsigned op, bool swapped)
 {
     static const uint8_t conditions[][2] = {
-        [IR_EQ - IR_EQ] = {X86_E, X86_E},    [IR_NE - IR_EQ] = {X86_NE, X86_NE},
-        [IR_LT - IR_EQ] = {X86_L, X86_G},    [IR_GE - IR_EQ] = {X86_GE, X86_LE},
-        [IR_LTU - IR_EQ] = {X86_C, X86_A},   [IR_GEU - IR_EQ] = {X86_NC, X86_BE},
+        [IR_EQ - IR_EQ] = {X86_E, X86_E},  [IR_NE - IR_EQ] = {X86_NE, X86_NE},
+        [IR_LT - IR_EQ] = {X86_L, X86_G},  [IR_GE - IR_EQ] = {X86_GE, X86_LE},
+        [IR_LTU - IR_EQ] = {X86_C, X86_A}, [IR_GEU - IR_EQ] = {X86_NC, X86_BE},
     };
     return (enum x86_condition)conditions[op - IR_EQ][swapped];
 }
