@@ -476,8 +476,8 @@ static uint8_t *reach(const struct quick_bench *q, struct model *m, const struct
         return m->memory + offset;
     bool crosses = offset < BENCH_WINDOW;
     *sure = crosses || faults_for_sure(&q->b, address);
-    m->ending =
-        (struct ending){JIT_FAULT, PC + ins->place, crosses ? q->b.guest_window + BENCH_WINDOW : address};
+    m->ending = (struct ending){JIT_FAULT, PC + (uint64_t)(int64_t)ins->place,
+                                crosses ? q->b.guest_window + BENCH_WINDOW : address};
     return NULL;
 }
 
