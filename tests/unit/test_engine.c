@@ -47,7 +47,8 @@ static void put_probe(struct guest *g, const struct probe *p)
     if (p->plain)
         PROGRAM(g, ADDI(A0, A0, 5), ADDI(T5, T5, 7), INSN(MUL, .rd = A1, .rs1 = A0, .rs2 = T5),
                 INSN(SUBW, .rd = S1, .rs1 = A1, .rs2 = A2), LUI(31, 0x12345000), ADDI(31, 31, -3), access,
-                ADDI(A0, 0, 1), ADDI(A1, 0, 2), ADDI(T5, 0, 3), ADDI(S1, 0, 4), LUI(31, 0), JAL(0, 4), ECALL);
+                ADDI(A0, 0, 1), ADDI(A1, 0, 2), ADDI(T5, 0, 3), ADDI(S1, 0, 4), LUI(31, 0), JAL(T0, 4),
+                ECALL);
     else
         PROGRAM(g, ADDI(A0, A0, 5), ADDI(T5, T5, 7), INSN(ADD, .rd = A1, .rs1 = A0, .rs2 = T5),
                 INSN(FADD_D, .rd = 11, .rs1 = 10, .rs2 = 12), INSN(FADD_S, .rd = 28, .rs1 = 13, .rs2 = 14),
@@ -480,7 +481,7 @@ static void options_are_read(void **state)
     (void)state;
     struct engine_options o = ENGINE_DEFAULTS;
     assert_true(engine_parse_options(&o, "random:7,threshold:0,insns:256,cache:0x20000"));
-    assert_int_equal(o.quick, 16384);
+    assert_int_equal(o.quick, 32768);
     assert_int_equal(o.modes.random, 7);
     assert_int_equal(o.threshold, 0);
     assert_int_equal(o.max_insns, ENGINE_MAX_INSNS);

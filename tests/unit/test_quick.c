@@ -49,11 +49,11 @@ static void assert_kind(struct guest *g, uint64_t offset, enum translation_kind 
 
 enum { LOOP = 8, LOOP_END = 24 };
 
-/* a0 = a1 + ... + 1. A quick unit ends with the jump to the loop, which is another. */
+/* a0 = a1 + ... + 1. A quick unit ends with a jump that sets a register; so the loop is another. */
 static void put_loop(struct guest *g)
 {
-    PROGRAM(g, ADDI(A0, 0, 0), JAL(0, 4), /* LOOP: */ INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1),
-            ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(0, 4), /* LOOP_END: */ ECALL);
+    PROGRAM(g, ADDI(A0, 0, 0), JAL(T0, 4), /* LOOP: */ INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1),
+            ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(T0, 4), /* LOOP_END: */ ECALL);
 }
 
 static void run_loop(struct guest *g, uint64_t rounds)
@@ -80,9 +80,9 @@ static void after_so_many_entries(void **state)
         assert_kind(&g, LOOP, TRANSLATION_QUICK);
         assert_int_equal(stats(&g).quick, 2);
         unsigned units = (unsigned)stats(&g).units;
-        assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 0);
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 0);
         run_loop(&g, 1);
-        assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 1);
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 1);
         assert_kind(&g, LOOP, TRANSLATION_COUNTING);
         assert_true(stats(&g).units > units);
         stop(&g);
@@ -100,7 +100,7 @@ static void links_lead_to_the_new_one(void **state)
     uint64_t exits = 0;
     for (unsigned i = 0; i < ENGINE_EXIT_COUNT; i++)
         exits += g.hart.exits[i];
-    assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 1);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 1);
     assert_in_range(exits, 4, 16);
     assert_kind(&g, 0, TRANSLATION_QUICK); /* entered once */
     assert_kind(&g, LOOP, TRANSLATION_COUNTING);
@@ -115,7 +115,7 @@ static void links_of_others_lead_to_the_new_one(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
         struct guest g;
         start(&g, "jit", modes[i], false);
-        PROGRAM(&g, JAL(RA, 20), ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(0, 4), ECALL, ADDI(A0, A0, 3),
+        PROGRAM(&g, JAL(RA, 20), ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(T0, 4), ECALL, ADDI(A0, A0, 3),
                 JALR(0, RA, 0));
         g.hart.x[A0] = 0;
         g.hart.x[A1] = 10000;
@@ -123,7 +123,8 @@ static void links_of_others_lead_to_the_new_one(void **state)
         assert_int_equal(g.hart.x[A0], 30000);
         for (unsigned offset = 0; offset <= 20; offset += 20)
             assert_kind(&g, offset, TRANSLATION_COUNTING);
-        assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 3); /* caller, function, and where it returns to */
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED],
+                         3); /* caller, function, and where it returns to */
         stop(&g);
     }
 }
@@ -138,7 +139,7 @@ static void counters_begin_anew(void **state)
     for (unsigned i = 0; i < 2; i++) {
         uint64_t at = CODE + i * OTHER;
         put(&g, &at, (struct rv_insn)ADDI(A0, A0, 1));
-        put(&g, &at, (struct rv_insn)JAL(0, 4));
+        put(&g, &at, (struct rv_insn)JAL(T0, 4));
         put(&g, &at, (struct rv_insn)ECALL);
     }
     assert_int_equal(jit_entry_counter(CODE), jit_entry_counter(CODE + OTHER));
@@ -150,7 +151,7 @@ static void counters_begin_anew(void **state)
         run_from(&g, OTHER);
         assert_kind(&g, OTHER, TRANSLATION_QUICK);
     }
-    assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 1);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 1);
     run_from(&g, OTHER);
     assert_kind(&g, OTHER, TRANSLATION_COUNTING);
     assert_int_equal(g.hart.x[A0], 3 * LIMIT + 2);
@@ -165,7 +166,7 @@ static void not_at_all(void **state)
     put_loop(&g);
     run_loop(&g, 1000);
     assert_int_equal(stats(&g).quick, 0);
-    assert_int_equal(g.hart.exits[ENGINE_EXIT_HOT], 0);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 0);
     assert_kind(&g, LOOP, TRANSLATION_COUNTING);
     stop(&g);
 }
@@ -176,8 +177,8 @@ static void then_as_a_loop(void **state)
     (void)state;
     struct guest g;
     start(&g, "jit", "threshold:0,hot:10,quick:5,threads:0", false);
-    PROGRAM(&g, ADDI(T5, 0, 0), JAL(0, 4), /* LOOP: */ INSN(ADD, .rd = T5, .rs1 = T5, .rs2 = T4),
-            ADDI(T4, T4, -1), BNE(T4, 0, -8), JAL(0, 4), /* LOOP_END: */ ECALL);
+    PROGRAM(&g, ADDI(T5, 0, 0), JAL(T0, 4), /* LOOP: */ INSN(ADD, .rd = T5, .rs1 = T5, .rs2 = T4),
+            ADDI(T4, T4, -1), BNE(T4, 0, -8), JAL(T0, 4), /* LOOP_END: */ ECALL);
     for (unsigned i = 0; i < 2; i++) {
         g.hart.x[T4] = 1000;
         run_from(&g, 0);
@@ -188,13 +189,59 @@ static void then_as_a_loop(void **state)
     stop(&g);
 }
 
+/* The way into a loop by its condition: the jump is followed, so that nothing begins there. */
+static void jumps_are_followed(void **state)
+{
+    (void)state;
+    enum { BODY = 8, CONDITION = 16, LIMIT = 5 };
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0,quick:5", false);
+    PROGRAM(&g, ADDI(A0, 0, 0), JAL(0, 12), /* BODY: */ INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1),
+            ADDI(A1, A1, -1), /* CONDITION: */ BNE(A1, 0, -8), JAL(T0, 4), ECALL);
+    run_loop(&g, LIMIT);
+    assert_kind(&g, 0, TRANSLATION_QUICK);
+    assert_int_equal(translation_at(&g, 0)->piece_count, 2);
+    assert_int_equal(translation_at(&g, 0)->insns, 4);
+    assert_kind(&g, BODY, TRANSLATION_QUICK);
+    assert_int_equal(translation_at(&g, BODY)->piece_count, 1);
+    assert_int_equal(translation_at(&g, BODY)->insns, 4);
+    assert_null(translation_at(&g, CONDITION));
+    assert_int_equal(stats(&g).quick, 2);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 0);
+    run_loop(&g, 1);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 1); /* the body's entries: as many as rounds */
+    assert_kind(&g, BODY, TRANSLATION_COUNTING);
+    assert_kind(&g, 0, TRANSLATION_QUICK);
+    stop(&g);
+}
+
+/* A loop that ends with a jump to where it begins is one unit, which is entered for each round. */
+static void jumps_back_are_entries(void **state)
+{
+    (void)state;
+    struct guest g;
+    start(&g, "jit", "threshold:0,hot:0,quick:5", false);
+    PROGRAM(&g, ADDI(A0, 0, 0), JAL(T0, 4), /* LOOP: */ BEQ(A1, 0, 16),
+            INSN(ADD, .rd = A0, .rs1 = A0, .rs2 = A1), ADDI(A1, A1, -1), JAL(0, -12), /* LOOP_END: */ ECALL);
+    run_loop(&g, 4);
+    assert_kind(&g, LOOP, TRANSLATION_QUICK);
+    assert_int_equal(translation_at(&g, LOOP)->piece_count, 1);
+    assert_int_equal(translation_at(&g, LOOP)->insns, 4);
+    assert_int_equal(stats(&g).quick, 2);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 0);
+    run_loop(&g, 0);
+    assert_int_equal(g.hart.exits[ENGINE_EXIT_ENTERED], 1);
+    assert_kind(&g, LOOP, TRANSLATION_COUNTING);
+    stop(&g);
+}
+
 /* What no quick unit has is translated otherwise at once. */
 static void others_are_not_quick(void **state)
 {
     (void)state;
     struct guest g;
     start(&g, "jit", "threshold:0,hot:0", false);
-    PROGRAM(&g, ADDI(A0, 0, 7), INSN(DIV, .rd = A0, .rs1 = A0, .rs2 = A1), JAL(0, 4), ECALL);
+    PROGRAM(&g, ADDI(A0, 0, 7), INSN(DIV, .rd = A0, .rs1 = A0, .rs2 = A1), JAL(T0, 4), ECALL);
     g.hart.x[A1] = 2;
     run_from(&g, 0);
     assert_int_equal(g.hart.x[A0], 3);
@@ -235,7 +282,7 @@ static void put_caller(struct guest *g)
     uint64_t at = CODE + FUNCTION;
     put(g, &at, (struct rv_insn)ADDI(A0, A0, 1));
     put(g, &at, (struct rv_insn)JALR(0, RA, 0));
-    PROGRAM(g, JALR(RA, A5, 0), ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(0, 4), ECALL);
+    PROGRAM(g, JALR(RA, A5, 0), ADDI(A1, A1, -1), BNE(A1, 0, -8), JAL(T0, 4), ECALL);
 }
 
 static void call(struct hart *hart, const struct guest *g, uint64_t times, uint64_t addend)
@@ -323,7 +370,7 @@ static void old_ones_die_alone(void **state)
     uint64_t at = CODE + CHANGED;
     start(&g, "jit", "threshold:0,hot:0,quick:3", false);
     PROGRAM(&g, BNE(0, 0, 8), BNE(0, 0, 8), BNE(0, 0, 8), BNE(0, 0, 8), ADDI(A0, A0, 2),
-            /* CHANGED: */ ADDI(A0, A0, 4), JAL(0, 4), ECALL);
+            /* CHANGED: */ ADDI(A0, A0, 4), JAL(T0, 4), ECALL);
     run_from(&g, 0);
     for (unsigned i = 0; i < 4; i++)
         run_from(&g, CHANGED);
@@ -378,7 +425,7 @@ static void changes_that_were_not_told(void **state)
         uint64_t at = CODE;
         start(&g, "jit", "threshold:0,hot:0,quick:3", false);
         g.changeable = true;
-        PROGRAM(&g, ADDI(A0, A0, 1), JAL(0, 4), ECALL);
+        PROGRAM(&g, ADDI(A0, A0, 1), JAL(T0, 4), ECALL);
         for (unsigned k = 0; k < 3; k++)
             run_from(&g, 0);
         put(&g, &at, others[i]);
@@ -474,7 +521,7 @@ static void faults_in_cut_ones_are_exact(void **state)
     (void)state;
     struct guest g;
     start(&g, "jit", "threshold:0,hot:0", true);
-    PROGRAM(&g, ADDI(A0, A0, 1), LW(A2, S0, 0), ADDI(T3, T3, 1), ADDI(T3, T3, 1), ADDI(T3, T3, 1), JAL(0, 4),
+    PROGRAM(&g, ADDI(A0, A0, 1), LW(A2, S0, 0), ADDI(T3, T3, 1), ADDI(T3, T3, 1), ADDI(T3, T3, 1), JAL(T0, 4),
             ECALL);
     g.hart.x[S0] = DATA;
     run_from(&g, 8);
@@ -493,6 +540,84 @@ static void faults_in_cut_ones_are_exact(void **state)
     assert_int_equal(g.hart.x[A2], 99);
     assert_int_equal(g.hart.x[T3], 0);
     stop(&g);
+}
+
+enum { FIRST = 12, LATER_LOAD = 4, LATER_STORE = 32 };
+
+/* From FIRST on through three pieces, of which the last comes first in memory. */
+static void put_pieces(struct guest *g)
+{
+    PROGRAM(g, ADDI(T3, T3, 16), /* LATER_LOAD: */ LW(A2, S1, 0), JALR(0, A5, 0),
+            /* FIRST: */ ADDI(A0, A0, 1), JAL(0, 12), EBREAK, EBREAK, ADDI(A0, A0, 2),
+            /* LATER_STORE: */ SW(A0, S0, 4), JAL(0, -36), ECALL);
+}
+
+static void set_for_pieces(struct guest *g)
+{
+    struct hart *h = &g->hart;
+    h->x[S0] = h->x[S1] = g->start + DATA;
+    h->x[A0] = h->x[T3] = 0;
+    h->x[A2] = 99;
+    h->x[A5] = g->start + CODE + 40;
+    h->pc = g->start + CODE + FIRST;
+}
+
+static void assert_fault(struct guest *g, uint64_t offset, uint64_t address)
+{
+    assert_int_equal(run(g), EXIT_FAULT);
+    assert_int_equal(g->hart.pc - g->start, CODE + offset);
+    assert_int_equal(g->hart.exit.address - g->start, address);
+    assert_int_equal(g->hart.x[A0], 3);
+    assert_int_equal(g->hart.x[A2], 99);
+}
+
+static void faults_in_later_pieces_are_exact(void **state)
+{
+    (void)state;
+    for (unsigned based = 0; based < 2; based++) {
+        struct guest g;
+        start(&g, "jit", "threshold:0,hot:0", based);
+        put_pieces(&g);
+        set_for_pieces(&g);
+        assert_int_equal(run(&g), EXIT_ECALL);
+        assert_kind(&g, FIRST, TRANSLATION_QUICK);
+        assert_int_equal(translation_at(&g, FIRST)->piece_count, 3);
+        assert_int_equal(translation_at(&g, FIRST)->insns, 8);
+        assert_int_equal(stats(&g).quick, 1);
+        set_for_pieces(&g);
+        g.hart.x[S0] = g.start + DATA + 2 * PAGE;
+        assert_fault(&g, LATER_STORE, DATA + 2 * PAGE + 4);
+        assert_int_equal(g.hart.x[T3], 0);
+        set_for_pieces(&g);
+        g.hart.x[S1] = g.start + DATA + 2 * PAGE;
+        assert_fault(&g, LATER_LOAD, DATA + 2 * PAGE);
+        assert_int_equal(g.hart.x[T3], 16);
+        assert_int_equal(g.hart.exits[ENGINE_EXIT_FAULT], 2); /* it was not the interpreter */
+        stop(&g);
+    }
+}
+
+/* Whichever piece has it. */
+static void changes_in_later_pieces_are_seen(void **state)
+{
+    (void)state;
+    static const unsigned offsets[] = {FIRST, FIRST + 4 + 12, 0};
+    for (unsigned i = 0; i < ARRAY_SIZE(offsets); i++) {
+        struct guest g;
+        start(&g, "jit", "threshold:0,hot:0", false);
+        put_pieces(&g);
+        set_for_pieces(&g);
+        assert_int_equal(run(&g), EXIT_ECALL);
+        uint64_t at = CODE + offsets[i];
+        g.hart.x[A1] = 0;
+        put(&g, &at, (struct rv_insn)ADDI(A1, A1, 77));
+        code_invalidate(g.code, g.start + at - 4, g.start + at);
+        assert_null(translation_at(&g, FIRST));
+        set_for_pieces(&g);
+        assert_int_equal(run(&g), EXIT_ECALL);
+        assert_int_equal(g.hart.x[A1], 77);
+        stop(&g);
+    }
 }
 
 /* ---- Programs made by chance ---- */
@@ -564,7 +689,7 @@ static void make_program(struct guest *g, struct rng *rng, const uint16_t *rows,
         tame(rng, &insn, SEQUENCE - i);
         put_wide(g, i, &insn);
     }
-    put_wide(g, SEQUENCE, &(struct rv_insn)JAL(0, 4));
+    put_wide(g, SEQUENCE, &(struct rv_insn)JAL(T0, 4));
     put_wide(g, SEQUENCE + 1, &(struct rv_insn)ECALL);
 }
 
@@ -683,6 +808,8 @@ int main(void)
         cmocka_unit_test(counters_begin_anew),
         cmocka_unit_test(not_at_all),
         cmocka_unit_test(then_as_a_loop),
+        cmocka_unit_test(jumps_are_followed),
+        cmocka_unit_test(jumps_back_are_entries),
         cmocka_unit_test(others_are_not_quick),
         cmocka_unit_test(only_quick_ones),
         cmocka_unit_test(old_ones_die_with_their_code),
@@ -692,6 +819,8 @@ int main(void)
         cmocka_unit_test(old_ones_lead_to_the_new_one),
         cmocka_unit_test(faults_in_old_ones_are_exact),
         cmocka_unit_test(faults_in_cut_ones_are_exact),
+        cmocka_unit_test(faults_in_later_pieces_are_exact),
+        cmocka_unit_test(changes_in_later_pieces_are_seen),
         cmocka_unit_test(programs_do_what_the_interpreter_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
