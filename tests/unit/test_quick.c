@@ -622,15 +622,43 @@ static void changes_in_later_pieces_are_seen(void **state)
 
 /* ---- Programs made by chance ---- */
 
-enum { SEQUENCE = 40, TAIL = SEQUENCE * 4 };
+enum { SEQUENCE = 40, CHUNK = 5, SLOTS = SEQUENCE + SEQUENCE / CHUNK, TAIL = SLOTS * 4 };
+
+/* Where a program's instructions are: in chunks, each but the last with a jump to the next one behind it. */
+struct layout {
+    unsigned chunk; /* instructions */
+    uint8_t order[SEQUENCE / CHUNK];
+};
+
+static void scatter(struct layout *l, bool scattered, struct rng *rng)
+{
+    *l = (struct layout){.chunk = scattered ? CHUNK : SEQUENCE};
+    for (unsigned i = 0; i < SEQUENCE / l->chunk; i++) {
+        unsigned k = rng_below(rng, i + 1);
+        l->order[i] = l->order[k];
+        l->order[k] = (uint8_t)i;
+    }
+}
+
+/* The slot of the instruction, which may be the one behind the last. */
+static unsigned slot_of(const struct layout *l, unsigned index)
+{
+    unsigned chunk = MIN(index, SEQUENCE - 1u) / l->chunk;
+    return l->order[chunk] * (l->chunk + 1) + index - chunk * l->chunk;
+}
+
+static int32_t way(unsigned from, unsigned to)
+{
+    return 4 * ((int32_t)to - (int32_t)from);
+}
 
 static bool is_base(unsigned number)
 {
     return number == S0 || number == T4;
 }
 
-/* Into the data, and forward; jumps through registers are left out. */
-static void tame(struct rng *rng, struct rv_insn *insn, unsigned space)
+/* Into the data, and to instructions that come later; jumps through registers are left out. */
+static void tame(struct rng *rng, struct rv_insn *insn, const struct layout *l, unsigned index)
 {
     struct rv_insn tamed = *insn;
     unsigned flags = rv_op_flags(insn->op);
@@ -639,7 +667,7 @@ static void tame(struct rng *rng, struct rv_insn *insn, unsigned space)
     if (flags & (RV_LOAD | RV_STORE))
         tamed.rs1 = rng_percent(rng, 50) ? S0 : T4;
     if (flags & (RV_BRANCH | RV_JUMP))
-        tamed.imm = (int32_t)(4 + 4 * rng_below(rng, space));
+        tamed.imm = way(slot_of(l, index), slot_of(l, index + 1 + rng_below(rng, SEQUENCE - index)));
     if (insn->op == RV_JALR || !row_adjust(&tamed))
         tamed = (struct rv_insn)ADDI(0, 0, 0);
     *insn = tamed;
@@ -681,16 +709,21 @@ static unsigned find_rows(uint16_t *rows)
     return count;
 }
 
-static void make_program(struct guest *g, struct rng *rng, const uint16_t *rows, unsigned count)
+static void make_program(struct guest *g, struct rng *rng, const struct layout *l, const uint16_t *rows,
+                         unsigned count)
 {
+    const unsigned last = slot_of(l, SEQUENCE), end = SEQUENCE + SEQUENCE / l->chunk;
     for (unsigned i = 0; i < SEQUENCE; i++) {
         struct rv_insn insn;
+        unsigned slot = slot_of(l, i);
         row_random(rows[rng_below(rng, count)], rng, &insn);
-        tame(rng, &insn, SEQUENCE - i);
-        put_wide(g, i, &insn);
+        tame(rng, &insn, l, i);
+        put_wide(g, slot, &insn);
+        if (i % l->chunk == l->chunk - 1)
+            put_wide(g, slot + 1, &(struct rv_insn)JAL(0, way(slot + 1, slot_of(l, i + 1))));
     }
-    put_wide(g, SEQUENCE, &(struct rv_insn)JAL(T0, 4));
-    put_wide(g, SEQUENCE + 1, &(struct rv_insn)ECALL);
+    put_wide(g, last, &(struct rv_insn)JAL(T0, way(last, end)));
+    put_wide(g, end, &(struct rv_insn)ECALL);
 }
 
 static void fill_data(struct guest *g, uint64_t seed)
@@ -713,11 +746,11 @@ struct outcome {
     uint8_t memory[2 * PAGE];
 };
 
-static void note(struct guest *g, const uint64_t *x, uint64_t seed, unsigned from, struct outcome *o)
+static void note(struct guest *g, const uint64_t *x, uint64_t seed, unsigned slot, struct outcome *o)
 {
     fill_data(g, seed);
     memcpy(g->hart.x, x, sizeof(o->x));
-    g->hart.pc = g->start + CODE + 4 * from;
+    g->hart.pc = g->start + CODE + 4 * slot;
     run(g);
     memcpy(o->x, g->hart.x, sizeof(o->x));
     o->pc = g->hart.pc;
@@ -727,7 +760,7 @@ static void note(struct guest *g, const uint64_t *x, uint64_t seed, unsigned fro
 
 static void show_program(const struct guest *g)
 {
-    for (unsigned i = 0; i < SEQUENCE; i++) {
+    for (unsigned i = 0; i < SLOTS; i++) {
         struct rv_insn insn;
         uint32_t word;
         char text[64];
@@ -756,12 +789,13 @@ static void compare(const struct guest *g, const struct outcome *is, const struc
              is->pc - g->start, right->exit.kind, right->pc - g->start);
 }
 
-static void check_programs(const char *options, bool based)
+/* How often a quick unit of many pieces was there. */
+static unsigned check_programs(const char *options, bool based, bool scattered)
 {
     static struct outcome right, is;
     static const unsigned starts[] = {SEQUENCE / 2, 0, SEQUENCE / 4, 0, SEQUENCE / 2}; /* some cut others */
     uint16_t rows[RV_ROW_COUNT];
-    unsigned count = find_rows(rows), faults = 0;
+    unsigned count = find_rows(rows), faults = 0, many = 0;
     struct guest interp, jit;
     start(&interp, "interp", "threshold:0", based);
     start_in(&jit, interp.memory, "jit", options, based);
@@ -773,30 +807,39 @@ static void check_programs(const char *options, bool based)
         x[S0] = interp.start + DATA + PAGE;
         /* Some accesses are behind the data, or end there. */
         x[T4] = interp.start + DATA + (rng_percent(&rng, 20) ? 2 * PAGE - rng_below(&rng, 2048) : PAGE);
-        make_program(&interp, &rng, rows, count);
+        struct layout layout;
+        scatter(&layout, scattered, &rng);
+        make_program(&interp, &rng, &layout, rows, count);
         forget_program(&interp);
         forget_program(&jit);
         for (unsigned i = 0; i < ARRAY_SIZE(starts); i++) {
-            note(&interp, x, seed, starts[i], &right);
-            note(&jit, x, seed, starts[i], &is);
+            unsigned slot = slot_of(&layout, starts[i]);
+            note(&interp, x, seed, slot, &right);
+            note(&jit, x, seed, slot, &is);
             compare(&jit, &is, &right, seed);
             faults += is.exit.kind == EXIT_FAULT;
+            const struct translation *t = translation_at(&jit, 4 * slot);
+            many += t && t->kind == TRANSLATION_QUICK && t->piece_count > 2;
         }
     }
     assert_in_range(faults, 250, 5000);
     assert_true(stats(&jit).quick > 3000);
     stop_keeping_memory(&jit);
     stop(&interp);
+    return many;
 }
 
 static void programs_do_what_the_interpreter_does(void **state)
 {
     (void)state;
-    check_programs("threshold:0", false);
-    check_programs("threshold:0", true);
-    check_programs("threshold:0,insns:3,no-returns", false);
-    check_programs("threshold:0,no-chain", true);
-    check_programs("threshold:0,quick:2", false);
+    for (unsigned scattered = 0; scattered < 2; scattered++) {
+        unsigned many = check_programs("threshold:0", false, scattered);
+        check_programs("threshold:0", true, scattered);
+        check_programs("threshold:0,insns:3,no-returns", false, scattered);
+        check_programs("threshold:0,no-chain", true, scattered);
+        check_programs("threshold:0,quick:2", false, scattered);
+        assert_true(!scattered || many > 3000);
+    }
 }
 
 int main(void)
