@@ -1,5 +1,5 @@
-/* The engines as their owner sees them: exact state at faults in translated code, compared with the interpreter; kicks that
- * arrive in every kind of loop; the return stack's limits; a fork with a full code cache; the options' syntax. */
+/* The engines as their owner sees them: exact state at faults in translated code, compared with the interpreter; kicks
+ * that arrive in every kind of loop; the return stack's limits; a fork with a full code cache; the options' syntax. */
 #include "base/util.h"
 #include "engine_fixture.h"
 #include "host/copy.h"
@@ -289,7 +289,8 @@ static void kicks_reach_calls(void **state)
                 JALR(0, RA, 0)); /* and those that do */
 }
 
-/* The way back is a return: what it returns to was the first to be translated, and went back itself before it called. */
+/* The way back is a return: what it returns to was the first to be translated, and went back itself before it
+ * called. */
 static void kicks_reach_calls_from_below(void **state)
 {
     (void)state;

@@ -771,15 +771,17 @@ static void pieces_end_where_others_begin(void **state)
         assert_int_equal(f->result.insns, 4 + 2 * odd);
         assert_exit(f, IR_EXIT_GO, CODE + 0x100 + 2 * odd);
     }
-    /* Of several, where the nearest begins; and a third one's bound is not the second's. */
-    f->used = f->begin = 0;
-    assert_true(LIFT(f, JAL(0, 24), /* 4: */ ADDI(A0, A0, 1), JAL(0, 8), ECALL, /* 16: */ ADDI(A1, A1, 1),
-                     ADDI(A1, A1, 2), /* 24: */ JAL(0, -20), END));
+    /* Of several, where the nearest begins, which is neither the first one nor the last. */
+    f->begin = 0;
+    assert_true(LIFT(f, JAL(0, 32), ECALL, ECALL, ECALL, /* 16: */ ADDI(A1, A1, 1), ADDI(A1, A1, 2),
+                     /* 24: */ JAL(0, 16), ECALL, /* 32: */ JAL(0, -8), ECALL, /* 40: */ JAL(0, -24), END));
     assert_true(f->result.cut);
-    assert_int_equal(f->result.piece_count, 4);
-    assert_piece(f, 1, CODE + 24, 4);
-    assert_piece(f, 2, CODE + 4, 8);
-    assert_piece(f, 3, CODE + 16, 8);
+    assert_int_equal(f->result.insns, 6);
+    assert_int_equal(f->result.piece_count, 5);
+    assert_piece(f, 1, CODE + 32, 4);
+    assert_piece(f, 2, CODE + 24, 4);
+    assert_piece(f, 3, CODE + 40, 4);
+    assert_piece(f, 4, CODE + 16, 8);
     assert_exit(f, IR_EXIT_GO, CODE + 24);
 }
 

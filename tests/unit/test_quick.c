@@ -1,5 +1,5 @@
-/* Quick units under the engine: that they do what the interpreter does, and how they are made anew when they were entered
- * often, while harts have ways to them and their code changes. */
+/* Quick units under the engine: that they do what the interpreter does, and how they are made anew when they were
+ * entered often, while harts have ways to them and their code changes. */
 #include "base/buf.h"
 #include "base/util.h"
 #include "cpu/riscv/lift.h"
