@@ -482,7 +482,7 @@ static void options_are_read(void **state)
     (void)state;
     struct engine_options o = ENGINE_DEFAULTS;
     assert_true(engine_parse_options(&o, "random:7,threshold:0,insns:256,cache:0x20000"));
-    assert_int_equal(o.quick, 32768);
+    assert_int_equal(o.quick, 65536);
     assert_int_equal(o.modes.random, 7);
     assert_int_equal(o.threshold, 0);
     assert_int_equal(o.max_insns, ENGINE_MAX_INSNS);

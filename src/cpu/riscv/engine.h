@@ -33,10 +33,10 @@ struct engine_options {
     struct jit_modes modes;
 };
 
-/* Both thresholds are measured (docs/performance.md). */
+/* Thresholds are measured (docs/performance.md). */
 #define ENGINE_DEFAULTS                                                                    \
     {                                                                                      \
-        .kind = ENGINE_JIT, .threshold = 4, .quick = 32768, .max_insns = 64, .hot = 16384, \
+        .kind = ENGINE_JIT, .threshold = 4, .quick = 65536, .max_insns = 64, .hot = 16384, \
         .threads = ENGINE_THREADS_SPARE                                                    \
     }
 

@@ -1,4 +1,4 @@
-/* Quick units: straight code of the most frequent instructions, each as it is. */
+/* Quick units: the most frequent instructions, each as it is. */
 #include "cpu/riscv/lift_row.h"
 
 #include "base/util.h"
