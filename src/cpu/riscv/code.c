@@ -66,7 +66,9 @@ int code_set_engine(struct code *code, const struct engine_options *options, str
     if (options->kind == ENGINE_INTERP)
         return 0;
     if (options->kind == ENGINE_LOCKSTEP) {
+        enum { QUICK = 3 };                            /* often enough for both ways out of most branches */
         code->engine.threshold = code->engine.hot = 0; /* unit by unit, each way round */
+        code->engine.quick = MIN(code->engine.quick, (unsigned)QUICK);
         code->engine.modes.no_chain = true;
         code->alone = shared_mutex_new();
         if (!code->alone)

@@ -247,7 +247,7 @@ static bool take_made(struct code *code)
 /* Of code that may become hot; a computer's with hot:1 at once. */
 static struct translation_form first_form(const struct code *code, bool counts)
 {
-    if (counts && code->engine.quick && !is_paged(code))
+    if (code->engine.quick && !is_paged(code))
         return (struct translation_form){.kind = TRANSLATION_QUICK};
     return (struct translation_form){counts ? TRANSLATION_COUNTING : TRANSLATION_PLAIN,
                                      counts && is_paged(code) && code->engine.hot == 1, 0};

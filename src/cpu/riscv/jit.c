@@ -142,8 +142,7 @@ static void go_on(struct hart *hart, const union cell *cell)
 
 static const struct record_steps steps = {.find = code_step, .go = go_on};
 
-/* The hart has come to a quick unit once more than that may be entered. */
-static void promote(struct hart *hart)
+void jit_promote(struct hart *hart)
 {
     hart->jit.entries[jit_entry_counter(hart->pc)] = (int32_t)code_engine(hart->code)->quick;
     code_promote(hart->code, hart->pc);
@@ -160,7 +159,7 @@ static bool stop(struct hart *hart, enum lift_stop reason)
     case LIFT_ILLEGAL: return leave(hart, EXIT_ILLEGAL);
     case LIFT_INTERPRET: return interpret_one(hart);
     case LIFT_HOT: return hot_way_back(hart, &steps, hart->jit.arguments[0], hart->jit.arguments[1]);
-    case LIFT_ENTERED: promote(hart); return true;
+    case LIFT_ENTERED: jit_promote(hart); return true;
     case LIFT_OUTSIDE:
     case LIFT_FETCH: /* the interpreter says what is missing, if it still is */
     case LIFT_STOP_COUNT: break;

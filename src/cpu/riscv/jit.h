@@ -11,6 +11,9 @@ void lockstep_run(struct hart *hart);
 /* Runs translated code until it comes back; enum jit_reason, its value is in hart->jit. */
 unsigned jit_enter(struct hart *hart, const void *entry);
 
+/* The hart has come to the quick unit at its pc once more than that may be entered. */
+void jit_promote(struct hart *hart);
+
 /* A computer's code: what the back end has to know of its harts. */
 void jit_system_machine(struct jit_machine *machine);
 

@@ -3,7 +3,7 @@
  *   1. interpreter   one instruction after the other along what was lifted; before each the hart's state is noted, and what
  *                    it is about to overwrite in memory. Ends where control leaves the unit, or at an exit.
  *   2. undo          memory and hart are as before
- *   3. translation   to its way out, which is never tied to another unit
+ *   3. translation   to its way out, which is never tied to another unit; some times that of a quick unit, then that of one of IR
  *   4. compare       with the state noted where the interpreter was at the same pc, and with memory as it was then
  *
  * Harts, those of children made by fork() too, take turns: no other may see memory between 1 and 3. A program that shares
@@ -228,6 +228,8 @@ static bool execute(struct hart *hart, const void *entry)
     if (reason >= JIT_STOP) {
         hart->lockstep->stop = (enum lift_stop)(reason - JIT_STOP);
         hart->exit.kind = kinds[hart->lockstep->stop];
+        if (hart->lockstep->stop == LIFT_ENTERED)
+            jit_promote(hart);
     }
     return true;
 }
