@@ -33,6 +33,24 @@ bool __wrap_lift_unit(struct ir *ir, const struct lift_source *source, const str
     return lifted;
 }
 
+/* The same of quick units. */
+typedef void spoil_quick(struct jit_quick_ins *ins);
+static spoil_quick *quick_spoiler;
+
+bool __real_lift_quick(struct jit_quick_code *, const struct lift_source *, const struct lift_limits *,
+                       uint64_t, struct lift_result *);
+bool __wrap_lift_quick(struct jit_quick_code *, const struct lift_source *, const struct lift_limits *,
+                       uint64_t, struct lift_result *);
+
+bool __wrap_lift_quick(struct jit_quick_code *code, const struct lift_source *source,
+                       const struct lift_limits *limits, uint64_t pc, struct lift_result *result)
+{
+    bool lifted = __real_lift_quick(code, source, limits, pc, result);
+    if (lifted && quick_spoiler && pc == spoilt)
+        quick_spoiler(code->ins);
+    return lifted;
+}
+
 /* The first instruction with this operation. */
 static struct ir_ins *find(struct ir *ir, enum ir_op op)
 {
@@ -311,19 +329,21 @@ static void run_guest(void *object)
 
 static void put_guest(struct guest *g, uint8_t *memory)
 {
-    const struct rv_insn insns[] = {SD(A1, T0, 8), INSN(XOR, .rd = S0, .rs1 = A0, .rs2 = A1), ECALL};
-    for (unsigned i = 0; i < 3; i++) {
+    const struct rv_insn insns[] = {SD(A1, T0, 8), INSN(XOR, .rd = S0, .rs1 = A0, .rs2 = A1), JALR(0, T1, 0),
+                                    ECALL};
+    for (unsigned i = 0; i < 4; i++) {
         uint32_t word = rv_encode(&insns[i]);
         memcpy(memory + PROGRAM + 4 * i, &word, sizeof(word));
     }
     g->hart.pc = PROGRAM;
     g->hart.x[T0] = PROGRAM + 2 * PAGE;
+    g->hart.x[T1] = PROGRAM + 12;
     g->hart.x[A0] = 5;
     g->hart.x[A1] = 3;
 }
 
 /* The guest's addresses are so high that its memory is reserved up to there. */
-static void run_spoiled(struct guest *g, spoil *how)
+static void run_spoiled(struct guest *g, spoil *how, spoil_quick *quick)
 {
     static const struct code_ops ops = {.executable = executable};
     const uint64_t size = PROGRAM + 4 * PAGE;
@@ -332,6 +352,8 @@ static void run_spoiled(struct guest *g, spoil *how)
     assert_ptr_not_equal(memory, MAP_FAILED);
     *g = (struct guest){.options = ENGINE_DEFAULTS};
     g->options.kind = ENGINE_LOCKSTEP;
+    if (how)
+        g->options.quick = 0;
     assert_int_equal(code_new(&g->code, &ops, g, (uint64_t)memory, ~UINT64_C(0), NULL), 0);
     assert_int_equal(code_set_engine(g->code, &g->options, NULL), 0);
     assert_int_equal(hart_init(&g->hart, g->code, (uint64_t)memory, size, NULL), 0);
@@ -342,26 +364,47 @@ static void run_spoiled(struct guest *g, spoil *how)
     running = &g->hart;
     spoilt = PROGRAM;
     spoiler = how;
+    quick_spoiler = quick;
     listen(run_guest, g);
     spoiler = NULL;
+    quick_spoiler = NULL;
     hart_release(&g->hart);
     code_free(g->code);
     munmap(memory, size);
+}
+
+static void spoil_quick_xor(struct jit_quick_ins *ins)
+{
+    assert_int_equal(ins[1].op, IR_XOR);
+    ins[1].op = IR_OR;
+}
+
+static void store_no_value(struct jit_quick_ins *ins)
+{
+    assert_int_equal(ins[0].op, IR_ST64);
+    ins[0].b = JIT_QUICK_ZERO;
 }
 
 static void test_program(void **state)
 {
     struct guest *g = calloc(1, sizeof(*g));
     (void)state;
-    run_spoiled(g, NULL);
+    run_spoiled(g, NULL, NULL);
     assert_string_equal(said, "");
     assert_int_equal(g->hart.exit.kind, EXIT_ECALL);
     assert_int_equal(g->hart.x[S0], 6);
-    run_spoiled(g, spoil_xor);
+    run_spoiled(g, spoil_xor, NULL);
     assert_int_equal(g->hart.exit.kind, EXIT_WRONG);
     assert_said("guise: lockstep: the engines differ\n");
     assert_said("  x8   interpreter 0x0000000000000006  translation 0x0000000000000007\n");
-    run_spoiled(g, leave_out_store);
+    run_spoiled(g, leave_out_store, NULL);
+    assert_int_equal(g->hart.exit.kind, EXIT_WRONG);
+    assert_said("  memory at 0x80004008  interpreter 0x03  translation 0000\n");
+    run_spoiled(g, NULL, spoil_quick_xor);
+    assert_int_equal(g->hart.exit.kind, EXIT_WRONG);
+    assert_said("guest: 3 instructions, quick\n");
+    assert_said("  x8   interpreter 0x0000000000000006  translation 0x0000000000000007\n");
+    run_spoiled(g, NULL, store_no_value);
     assert_int_equal(g->hart.exit.kind, EXIT_WRONG);
     assert_said("  memory at 0x80004008  interpreter 0x03  translation 0000\n");
     free(g);
