@@ -1,4 +1,5 @@
-/* Host code of guest sequences: golden baseline|full|paged < SEQUENCES    (paged: full, of a computer)
+/* Host code of guest sequences: golden baseline|full|paged|quick < SEQUENCES    (paged: full, of a computer; quick: quick units, where
+ * there can be one)
  *
  * A line of the input is a name and the guest's code in hexadecimal; each becomes a line of the output: name, guest
  * instructions, address and bytes of its hot code from the entry on, bytes of its cold code. Addresses and instruction sets do not depend
@@ -34,6 +35,12 @@ static unsigned fetch(void *context, uint64_t pc, uint8_t *bytes, unsigned size)
     return size;
 }
 
+/* struct lift_source.known: a quick unit cannot end for want of code. */
+static bool is_end(void *context, uint64_t pc)
+{
+    return pc - guest_pc >= ((const struct guest *)context)->size;
+}
+
 static void read_hex(struct guest *guest, const char *hex)
 {
     unsigned byte;
@@ -52,6 +59,8 @@ struct maker {
     struct lift_limits limits;
     struct ir ir;
     struct lift_result lifted;
+    bool quick;
+    struct jit_quick_code code;
 };
 
 /* A jit_helper: nothing is executed here. */
@@ -113,12 +122,17 @@ static void print_thunks(const struct jit_thunks *t)
 static void make(struct maker *m, const char *name, struct guest *guest)
 {
     const struct lift_source source = {.fetch = fetch, .context = guest};
+    const struct lift_source quick_source = {.fetch = fetch, .known = is_end, .context = guest};
     struct jit_result result;
-    if (!lift_unit(&m->ir, &source, &m->limits, guest_pc, &m->lifted)) {
+    if (m->quick ? !lift_quick(&m->code, &quick_source, &m->limits, guest_pc, &m->lifted)
+                 : !lift_unit(&m->ir, &source, &m->limits, guest_pc, &m->lifted)) {
         printf("%s 0 0 - 0\n", name);
         return;
     }
-    jit_assemble(m->as, &m->ir, &m->thunks, m->room, 0, &result);
+    if (m->quick)
+        jit_quick(m->as, &m->ir, &m->code, &m->thunks, m->room, 0, &result);
+    else
+        jit_assemble(m->as, &m->ir, &m->thunks, m->room, 0, &result);
     printf("%s %u %#" PRIx64 " ", name, m->lifted.insns, (uint64_t)result.entry);
     for (const uint8_t *at = result.entry - m->room.to_exec; at < m->room.hot; at++)
         printf("%02x", *at);
@@ -132,6 +146,7 @@ int main(int argc, char **argv)
     static char line[LINE], name[LINE], hex[LINE];
     if (argc != 2 || maker_init(&maker, strcmp(argv[1], "baseline") != 0, strcmp(argv[1], "paged") == 0))
         return 2;
+    maker.quick = strcmp(argv[1], "quick") == 0;
     print_thunks(&maker.thunks);
     while (fgets(line, sizeof(line), stdin))
         if (sscanf(line, "%8191s %8191s", name, hex) == 2) {
