@@ -720,10 +720,10 @@ static void make_program(struct guest *g, struct rng *rng, const struct layout *
         tame(rng, &insn, l, i);
         put_wide(g, slot, &insn);
         if (i % l->chunk == l->chunk - 1)
-            put_wide(g, slot + 1, &(struct rv_insn)JAL(0, way(slot + 1, slot_of(l, i + 1))));
+            put_wide(g, slot + 1, &JAL(0, way(slot + 1, slot_of(l, i + 1))));
     }
-    put_wide(g, last, &(struct rv_insn)JAL(T0, way(last, end)));
-    put_wide(g, end, &(struct rv_insn)ECALL);
+    put_wide(g, last, &JAL(T0, way(last, end)));
+    put_wide(g, end, &ECALL);
 }
 
 static void fill_data(struct guest *g, uint64_t seed)
