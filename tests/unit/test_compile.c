@@ -374,7 +374,7 @@ int main(void)
     {                                                   \
 #name, name, setup, teardown, (void *)(options) \
     }
-    const char *options = "threads:2,threshold:0,hot:500", *at_once = "threads:2,threshold:1,hot:1";
+    const char *options = "threads:2,threshold:0,quick:0,hot:500", *at_once = "threads:2,threshold:1,quick:0,hot:1";
     const struct CMUnitTest tests[] = {
         TEST(makes_a_loop, options),
         TEST(drops_code_that_has_changed, options),
@@ -384,7 +384,7 @@ int main(void)
         TEST(hart_leaves_a_loop_that_changes, options),
         TEST(hart_leaves_a_loop_that_changes, "threads:0"),
         TEST(harts_see_what_is_published, at_once),
-        TEST(harts_see_what_is_published, "threads:2,threshold:1,hot:20,random:5,cache:9000000"),
+        TEST(harts_see_what_is_published, "threads:2,threshold:1,quick:1,hot:20,random:5,cache:9000000"),
     };
     return cmocka_run_group_tests_name("compile", tests, NULL, NULL);
 }
