@@ -139,6 +139,17 @@ static bool add_known(struct quick *q, const struct rv_insn *insn)
     return true;
 }
 
+/* Its second operand is the number 0 as yet. */
+static struct jit_quick_ins *add_compute(struct quick *q, const struct rv_insn *insn)
+{
+    struct jit_quick_ins *ins = add(q, JIT_QUICK_COMPUTE);
+    ins->op = rows[insn->op].op;
+    ins->type = rows[insn->op].type;
+    ins->to = lift_x_slot[insn->rd];
+    ins->a = slot_of(insn->rs1);
+    return ins;
+}
+
 static void add_immediate(struct quick *q, const struct rv_insn *insn)
 {
     if (!insn->rd || add_known(q, insn))
@@ -147,23 +158,14 @@ static void add_immediate(struct quick *q, const struct rv_insn *insn)
         add_constant(q, insn->rd, (uint64_t)(int64_t)insn->imm);
         return;
     }
-    struct jit_quick_ins *ins = add(q, JIT_QUICK_COMPUTE);
-    ins->op = rows[insn->op].op;
-    ins->type = rows[insn->op].type;
-    ins->to = lift_x_slot[insn->rd];
-    ins->a = slot_of(insn->rs1);
-    ins->number = insn->imm;
+    add_compute(q, insn)->number = insn->imm;
 }
 
 static void add_binary(struct quick *q, const struct rv_insn *insn)
 {
     if (!insn->rd)
         return;
-    struct jit_quick_ins *ins = add(q, JIT_QUICK_COMPUTE);
-    ins->op = rows[insn->op].op;
-    ins->type = rows[insn->op].type;
-    ins->to = lift_x_slot[insn->rd];
-    ins->a = slot_of(insn->rs1);
+    struct jit_quick_ins *ins = add_compute(q, insn);
     ins->b = slot_of(insn->rs2);
     if (ins->op == IR_ADD && (!insn->rs1 || !insn->rs2)) { /* c.mv is one */
         ins->a = slot_of(insn->rs1 | insn->rs2);
