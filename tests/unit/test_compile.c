@@ -374,7 +374,8 @@ int main(void)
     {                                                   \
 #name, name, setup, teardown, (void *)(options) \
     }
-    const char *options = "threads:2,threshold:0,quick:0,hot:500", *at_once = "threads:2,threshold:1,quick:0,hot:1";
+    const char *options = "threads:2,threshold:0,quick:0,hot:500",
+               *at_once = "threads:2,threshold:1,quick:0,hot:1";
     const struct CMUnitTest tests[] = {
         TEST(makes_a_loop, options),
         TEST(drops_code_that_has_changed, options),
